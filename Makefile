@@ -1,0 +1,67 @@
+# Claimgate. `make` alone lists what there is; every target does all that it needs first.
+# Needs rustup, python3, make and a C compiler (Rust links with it).
+
+.DEFAULT_GOAL := help
+.PHONY: help build toolchain envoy demo run test lint clean
+
+PYTHON ?= python3
+OUT := $(or $(CARGO_TARGET_DIR),target)
+FETCHED := $(CURDIR)/.envoy/bin/envoy
+
+# The Envoy to run: ENVOY if given, else func-e, else an envoy on PATH, else the pinned one that envoy/fetch.py downloads.
+FOUND := $(or $(strip $(ENVOY)),$(if $(shell command -v func-e 2>/dev/null),func-e run),$(shell command -v envoy 2>/dev/null))
+USED := $(or $(FOUND),$(FETCHED))
+WITH := ENVOY="$(USED)" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" CLAIMGATE="$(CURDIR)/dist/claimgate"
+
+# What rust-toolchain.toml asks for: $(call pinned,targets)
+pinned = $(shell sed -n 's/^$(1) *= *//p' rust-toolchain.toml | tr -d '[]" ')
+# Replaces a file only where its content changed: $(call put,from,to)
+put = @mkdir -p $(dir $(2)) && { cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)"; }; }
+
+help: ## this list
+	@echo 'Claimgate, a JWT access proxy for Envoy.'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Envoy is ENVOY if given (make demo ENVOY=/path/to/envoy), else func-e, else envoy on PATH, else a pinned download.'
+
+demo: build envoy ## shows the main job: a log service behind the filter, requests, answers, audit, a key rotation
+	@$(WITH) $(PYTHON) examples/logs-proxy/demo.py
+
+run: build envoy ## serves the same example until Ctrl-C, and prints curl commands for it
+	@$(WITH) $(PYTHON) examples/logs-proxy/demo.py --run
+
+build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
+	cargo build --release --locked --lib --target wasm32-wasip1
+	$(call put,$(OUT)/wasm32-wasip1/release/claimgate.wasm,dist/claimgate.wasm)
+	cargo build --release --locked --bin claimgate
+	$(call put,$(OUT)/release/claimgate,dist/claimgate)
+
+test: build envoy ## every test: units, the filter in a real Envoy, the documentation
+	$(WITH) cargo test --locked
+	$(WITH) $(PYTHON) tests/docs/test_docs.py
+
+lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are errors
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
+
+envoy: ## sees that there is an Envoy, and downloads one into .envoy/ where there is none
+ifeq ($(FOUND),)
+	@test -x "$(FETCHED)" || echo 'No Envoy here: downloading the one that envoy/requirements.txt pins (40 MB)'
+	@$(PYTHON) envoy/fetch.py
+endif
+
+clean: ## removes target/, dist/ and .envoy/
+	rm -rf target dist .envoy
+
+# Asks rustup to install only where something is missing, so that a second run is quick and works without a network.
+toolchain:
+	@with= ; if command -v rustup >/dev/null 2>&1; then with='rustup run $(call pinned,channel)'; fi; \
+	{ $$with cargo fmt --version && $$with cargo clippy --version \
+	  && test -d "$$($$with rustc --print target-libdir --target $(call pinned,targets))"; } >/dev/null 2>&1 && exit 0; \
+	if test -z "$$with"; then \
+	  echo 'make: Rust with the target $(call pinned,targets) is missing: install rustup from https://rustup.rs and open a new shell' >&2; exit 1; \
+	fi; \
+	echo 'Installing Rust $(call pinned,channel), as rust-toolchain.toml asks'; \
+	rustup toolchain install $(call pinned,channel) --no-self-update --profile $(call pinned,profile) \
+	  --component $(call pinned,components) --target $(call pinned,targets)

@@ -1,0 +1,5 @@
+//! What is said of a decision: the audit record and the filter state.
+
+pub mod record;
+
+pub use record::{Draft, End, filter_state};

@@ -1,0 +1,183 @@
+//! The mirror to checked values.
+
+mod condition;
+mod identity;
+mod issuer;
+mod route;
+
+use super::error::{ConfigError, Place, Warning};
+use super::raw;
+use crate::engine::Engine;
+use crate::policy::path::Hazards;
+use crate::policy::route::{Mode, Router};
+use crate::token::signature::SignatureBackend;
+use crate::token::{Issuer, IssuerId};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The longest token where the configuration says nothing, in bytes.
+const MAX_TOKEN_BYTES: usize = 16_384;
+
+/// Reads an environment variable.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A configuration that loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policy.
+    pub engine: Engine,
+    /// What is likely not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// What the parts of a configuration are built with.
+struct Builder<'a> {
+    environment: Environment<'a>,
+    backend: &'a dyn SignatureBackend,
+    warnings: Vec<Warning>,
+    fold_case: bool,
+    relaxed: Hazards,
+    /// The issuers' names, in the order of their ids.
+    names: Vec<String>,
+    /// Each issuer's attributes.
+    attributes: Vec<BTreeMap<String, crate::token::ClaimPath>>,
+    /// Named conditions, in the mirror's form: a condition may name others.
+    conditions: BTreeMap<String, raw::Condition>,
+}
+
+/// Builds a policy.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn build(
+    config: raw::Config,
+    plugin: &str,
+    environment: Environment<'_>,
+    backend: &dyn SignatureBackend,
+) -> Result<Loaded, ConfigError> {
+    let top = Place::default();
+    if let Some(version) = config.version.filter(|version| *version != 1) {
+        return Err(top.key("version").error(format!("found {version}, this version reads 1")));
+    }
+    let name = match config.name {
+        Some(name) => {
+            check_name(&name, &top.key("name"))?;
+            name
+        }
+        None => plugin_name(plugin),
+    };
+    let relaxed = route::hazards(&config.path_safety);
+    let mut builder = Builder {
+        environment,
+        backend,
+        warnings: Vec::new(),
+        fold_case: config.path_safety.case == Some(raw::Case::Insensitive),
+        relaxed,
+        names: config.issuers.keys().cloned().collect(),
+        attributes: Vec::new(),
+        conditions: config.conditions,
+    };
+    let mut issuers: Vec<Issuer> = Vec::new();
+    for (name, issuer) in &config.issuers {
+        let place = top.key("issuers").key(name);
+        check_name(name, &place)?;
+        let issuer = builder.issuer(name, issuer, &place)?;
+        if let Some(other) = issuers.iter().find(|other| other.iss == issuer.iss) {
+            return Err(place.key("issuer").error(format!(
+                "issuer `{}` has the same `iss`: no two issuers share one",
+                other.name
+            )));
+        }
+        issuers.push(issuer);
+    }
+    builder.check_conditions(&top.key("conditions"))?;
+    let routes = builder.routes(&config.routes, &config.defaults, &issuers, &top)?;
+    let identity = builder.identity(&config.identity, &issuers, &top.key("identity"))?;
+    let max_token_bytes = config.max_token_bytes.unwrap_or(MAX_TOKEN_BYTES);
+    if max_token_bytes == 0 {
+        return Err(top.key("max_token_bytes").error("found 0, expected at least 1"));
+    }
+    let engine = Engine {
+        name,
+        issuers,
+        router: Router::new(&routes, false),
+        denials: Router::new(&routes, true),
+        routes,
+        identity,
+        fold_case: builder.fold_case,
+        max_token_bytes,
+        mode: mode(config.mode),
+    };
+    Ok(Loaded { engine, warnings: builder.warnings })
+}
+
+impl Builder<'_> {
+    /// The ids of issuers that are named.
+    fn issuer_ids(&self, names: &[String], place: &Place) -> Result<Vec<IssuerId>, ConfigError> {
+        let id = |(index, name): (usize, &String)| {
+            self.issuer_id(name).ok_or_else(|| {
+                let known = list(self.names.iter().map(String::as_str));
+                place.index(index).error(format!("no issuer `{name}`, there are: {known}"))
+            })
+        };
+        names.iter().enumerate().map(id).collect()
+    }
+
+    fn issuer_id(&self, name: &str) -> Option<IssuerId> {
+        self.names.iter().position(|known| known == name).map(IssuerId)
+    }
+}
+
+fn mode(mode: Option<raw::Mode>) -> Mode {
+    match mode {
+        None | Some(raw::Mode::Enforce) => Mode::Enforce,
+        Some(raw::Mode::Shadow) => Mode::Shadow,
+    }
+}
+
+/// Names are lower-case letters, digits, `-` and `_`.
+fn check_name(name: &str, place: &Place) -> Result<(), ConfigError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    if !name.is_empty() && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(place.error("a name is lower-case letters, digits, `-` and `_`"))
+}
+
+/// The plugin's name in Envoy, as far as it can be a name here.
+fn plugin_name(plugin: &str) -> String {
+    let plain = |c: char| {
+        let c = c.to_ascii_lowercase();
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' }
+    };
+    let name: String = plugin.chars().take(64).map(plain).collect();
+    if name.is_empty() { "claimgate".to_owned() } else { name }
+}
+
+/// A duration as `30s`, `5m`, `720h`.
+fn duration(text: &str, place: &Place) -> Result<Duration, ConfigError> {
+    // 0 has no unit to humantime.
+    if text == "0s" {
+        return Ok(Duration::ZERO);
+    }
+    let duration = humantime::parse_duration(text).ok().filter(|duration| {
+        // A thousand years: arithmetic stays far from its limits.
+        *duration <= Duration::from_secs(31_557_600_000)
+    });
+    duration.ok_or_else(|| {
+        place.error(format!("`{text}` is no duration: write `30s`, `5m` or `720h`"))
+    })
+}
+
+/// Words for a message: `a`, `b`.
+fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+fn check_not_empty<T>(list: &[T], place: &Place) -> Result<(), ConfigError> {
+    if list.is_empty() {
+        return Err(place.error("an empty list matches nothing: name at least one, or leave it out"));
+    }
+    Ok(())
+}

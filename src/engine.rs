@@ -1,0 +1,338 @@
+//! The whole decision: no I/O, no host, no clock.
+
+use crate::identity::Identity;
+use crate::policy::RouteId;
+use crate::policy::condition::{Context, Truth};
+use crate::policy::host;
+use crate::policy::path::{SafePath, Segments};
+use crate::policy::route::{Match, Mode, Route, Router, TokenMode};
+use crate::policy::template::Bindings;
+use crate::request::Request;
+use crate::response::{Code, Refusal};
+use crate::time::Timestamp;
+use crate::token::extract::{self, Found, Source};
+use crate::token::verify::{self, Failure};
+use crate::token::{Error, Issuer, IssuerId, VerifiedToken};
+use std::borrow::Cow;
+
+/// A loaded policy.
+#[derive(Debug)]
+pub struct Engine {
+    /// The filter's name: the realm of challenges, a label of metrics and records.
+    pub name: String,
+    /// Who may sign.
+    pub issuers: Vec<Issuer>,
+    /// What is open to whom.
+    pub routes: Vec<Route>,
+    /// The index of the routes that are not `deny`.
+    pub router: Router,
+    /// The index of the routes that are `deny`.
+    pub denials: Router,
+    /// Identity headers.
+    pub identity: Identity,
+    /// Whether paths are matched without case.
+    pub fold_case: bool,
+    /// The longest token, in bytes.
+    pub max_token_bytes: usize,
+    /// Whether refusals refuse.
+    pub mode: Mode,
+}
+
+/// A change of the request's headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit<'r> {
+    /// Remove every value of this name.
+    Remove(Cow<'r, [u8]>),
+    /// Replace all values of this name by one.
+    Replace(String, Vec<u8>),
+    /// Add a header that is not there.
+    Add(String, String),
+}
+
+/// What was decided, and what a record says of it.
+#[derive(Debug)]
+pub struct Outcome<'r> {
+    /// The refusal, where the request is to be answered with one.
+    pub refusal: Option<Refusal>,
+    /// The refusal that shadow mode let pass.
+    pub shadowed: Option<Refusal>,
+    /// Why a token that `lenient` counts as absent did not verify.
+    pub lenient: Option<Error>,
+    /// Changes to the request, also where it is refused.
+    pub edits: Vec<Edit<'r>>,
+    /// The route.
+    pub route: Option<RouteId>,
+    /// Whether refusals refused.
+    pub mode: Mode,
+    /// Whether the request carried a token where the route looks for one.
+    pub token_sent: bool,
+    /// The verified token.
+    pub token: Option<VerifiedToken>,
+    /// What a token that did not verify says of itself: its issuer and the id of its key.
+    pub unverified: Option<(IssuerId, Option<String>)>,
+    /// The safe host.
+    pub host: Option<Cow<'r, str>>,
+}
+
+impl Outcome<'_> {
+    /// The code of the refusal, enforced or not, or of the token that `lenient` passed over.
+    pub fn code(&self) -> Option<Code> {
+        let refusal = self.refusal.as_ref().or(self.shadowed.as_ref()).map(|refusal| refusal.code);
+        refusal.or(self.lenient.as_ref().map(Error::code))
+    }
+}
+
+impl Engine {
+    /// Decides on a request.
+    pub fn decide<'r>(&self, request: &Request<'r>, now: Timestamp) -> Outcome<'r> {
+        let mut outcome = Outcome {
+            refusal: None,
+            shadowed: None,
+            lenient: None,
+            edits: self.strip(request),
+            route: None,
+            mode: self.mode,
+            token_sent: false,
+            token: None,
+            unverified: None,
+            host: None,
+        };
+        let judged = self.judge(request, now, &mut outcome);
+        match judged {
+            Ok(()) => self.admit(request, &mut outcome),
+            Err(refusal) if outcome.mode == Mode::Shadow => outcome.shadowed = Some(refusal),
+            Err(refusal) => {
+                outcome.refusal = Some(refusal);
+                // Envoy's access log prints the path: no token may stay in it.
+                let sources = self.sources(self.routes.iter());
+                if let Some(path) = extract::without_parameters(request, sources) {
+                    outcome.edits.push(Edit::Replace(":path".into(), path));
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Whether a trailer of this name is taken from the client.
+    pub fn manages(&self, name: &[u8]) -> bool {
+        self.identity.manages(name)
+    }
+
+    fn strip<'r>(&self, request: &Request<'r>) -> Vec<Edit<'r>> {
+        let mut edits: Vec<Edit<'r>> = Vec::new();
+        for (name, _) in request.headers() {
+            let edit = Edit::Remove(Cow::Borrowed(*name));
+            if self.identity.manages(name) && !edits.contains(&edit) {
+                edits.push(edit);
+            }
+        }
+        edits
+    }
+
+    fn sources<'e>(
+        &self,
+        routes: impl Iterator<Item = &'e Route> + Clone,
+    ) -> impl Iterator<Item = &'e Source> + Clone {
+        routes.flat_map(|route| route.carriers.iter().map(|carrier| &carrier.source))
+    }
+
+    /// The way of a request (interface 1.1).
+    fn judge<'r>(
+        &self,
+        request: &Request<'r>,
+        now: Timestamp,
+        outcome: &mut Outcome<'r>,
+    ) -> Result<(), Refusal> {
+        let host = host::normalise(request.first(":authority"))
+            .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))?;
+        let host = &**outcome.host.insert(host);
+        let method = request.first(":method").unwrap_or_default();
+        let method = std::str::from_utf8(method).unwrap_or_default();
+        let (route, path) = self.route(request, host, method, &mut outcome.route)?;
+        check_upgrade(request, route)?;
+        if route.mode == Mode::Shadow {
+            outcome.mode = Mode::Shadow;
+        }
+        if route.token == TokenMode::None && route.require.is_none() {
+            return Ok(());
+        }
+        let verified = self.token(request, route, now);
+        outcome.token_sent = !matches!(verified, Ok(None));
+        let token = match verified {
+            Ok(None) if route.token == TokenMode::Required => {
+                return Err(Refusal::new(Code::TokenMissing, Error::Missing.to_string()));
+            }
+            Ok(token) => token,
+            Err(failure) => {
+                outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
+                if route.token != TokenMode::Lenient {
+                    return Err(Refusal::new(failure.error.code(), failure.error.to_string()));
+                }
+                outcome.lenient = Some(failure.error);
+                None
+            }
+        };
+        let (token, places) = token.unzip();
+        outcome.token = token;
+        let token = outcome.token.as_ref();
+        if let (Some(token), Some(places)) = (token, places) {
+            check_origin(request, route, places, token.issuer())?;
+        }
+        let Some(condition) = &route.require else { return Ok(()) };
+        let (host_captures, path_captures) = route.captures(host, &path);
+        let context = Context {
+            bindings: Bindings {
+                request,
+                host,
+                method,
+                host_captures: &host_captures,
+                path_captures: &path_captures,
+            },
+            token,
+            issuers: &self.issuers,
+        };
+        if condition.evaluate(&context) == Truth::True {
+            return Ok(());
+        }
+        let scope = token.and_then(|_| condition.lacking_scopes(&context));
+        Err(match scope {
+            Some(scope) => Refusal {
+                scope: Some(scope),
+                ..Refusal::new(Code::ScopeInsufficient, "scopes do not cover the route")
+            },
+            None => Refusal::new(Code::ClaimsInsufficient, "condition of the route does not hold"),
+        })
+    }
+
+    /// Finds the route that owns a request, under every reading of its path.
+    fn route<'e, 'r>(
+        &'e self,
+        request: &Request<'r>,
+        host: &str,
+        method: &str,
+        found: &mut Option<RouteId>,
+    ) -> Result<(&'e Route, Segments<'r>), Refusal> {
+        let ambiguous = |reason| Refusal::new(Code::PathAmbiguous, reason);
+        let safe =
+            SafePath::check(request.first(":path"), self.fold_case).map_err(ambiguous)?;
+        let readings: Vec<Segments<'r>> = safe.readings().collect();
+        for path in &readings {
+            let denied = self.denials.find_any(&self.routes, host, path, method);
+            if let Some(id) = denied {
+                *found = Some(id);
+                return Err(Refusal::new(Code::RouteDenied, "a deny route matches"));
+            }
+        }
+        let mut matches =
+            readings.iter().map(|path| self.router.find(&self.routes, host, path, method));
+        let first = matches.next().unwrap_or(Match::None);
+        if matches.any(|other| other != first) {
+            return Err(ambiguous("path whose readings take different routes"));
+        }
+        let id = match first {
+            Match::Route(id) => id,
+            _ if safe.hazards() != Default::default() => {
+                return Err(ambiguous("path with `%2f`, `;` or `//` that no route relaxes"));
+            }
+            Match::None => return Err(Refusal::new(Code::NoRoute, "no route matches")),
+            Match::Method(allow) => {
+                return Err(Refusal {
+                    allow: Some(allow.join(", ")),
+                    ..Refusal::new(Code::MethodNotAllowed, "the route does not take the method")
+                });
+            }
+        };
+        let lost = || Refusal::new(Code::InternalError, "the index names a route that is not there");
+        let route = self.routes.get(id.0).ok_or_else(lost)?;
+        *found = Some(id);
+        if !safe.hazards().within(route.relaxed) {
+            return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
+        }
+        let mut captures = readings.iter().map(|path| route.captures(host, path));
+        let first = captures.next();
+        if captures.any(|other| Some(other) != first) {
+            return Err(ambiguous("path whose readings capture different values"));
+        }
+        let path = readings.into_iter().next().ok_or_else(lost)?;
+        Ok((route, path))
+    }
+
+    /// The one token of a request, verified, and where it was found.
+    fn token(
+        &self,
+        request: &Request<'_>,
+        route: &Route,
+        now: Timestamp,
+    ) -> Result<Option<(VerifiedToken, u64)>, Failure> {
+        let Some(Found { token, places }) = extract::find(request, &route.carriers)? else {
+            return Ok(None);
+        };
+        let carried = |id: IssuerId| {
+            route.carriers.iter().enumerate().any(|(index, carrier)| {
+                places >> index & 1 == 1 && carrier.issuers.contains(&id)
+            })
+        };
+        let verified = verify::verify(&token, &self.issuers, carried, self.max_token_bytes, now)?;
+        Ok(Some((verified, places)))
+    }
+
+    /// Takes the token out of an admitted request, and sets the identity headers.
+    fn admit(&self, request: &Request<'_>, outcome: &mut Outcome<'_>) {
+        let route = outcome.route.and_then(|id| self.routes.get(id.0));
+        let Some(route) = route.filter(|route| route.token != TokenMode::None) else { return };
+        let forward = outcome
+            .token
+            .as_ref()
+            .and_then(|token| self.issuers.get(token.issuer().0))
+            .is_some_and(|issuer| issuer.forward_token);
+        if outcome.token_sent && !forward && outcome.mode == Mode::Enforce {
+            for removal in extract::removals(request, self.sources(std::iter::once(route))) {
+                outcome.edits.push(match removal.rest {
+                    None => Edit::Remove(Cow::Owned(removal.name.into_bytes())),
+                    Some(rest) => Edit::Replace(removal.name, rest),
+                });
+            }
+        }
+        if let Some(token) = &outcome.token {
+            let headers = self.identity.headers(token, &self.issuers);
+            outcome.edits.extend(headers.map(|(name, value)| Edit::Add(name.to_owned(), value)));
+        }
+    }
+}
+
+fn check_upgrade(request: &Request<'_>, route: &Route) -> Result<(), Refusal> {
+    let mut protocols = request.values("upgrade").flat_map(|value| value.split(|b| *b == b','));
+    let taken = |protocol: &[u8]| {
+        route.upgrade.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(protocol.trim_ascii()))
+    };
+    if protocols.all(taken) {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::NoRoute, "the route does not upgrade to this protocol"))
+}
+
+/// A token that only a cookie carries authorises no more than reading, unless the origin is known
+/// (interface 1.6).
+fn check_origin(
+    request: &Request<'_>,
+    route: &Route,
+    places: u64,
+    issuer: IssuerId,
+) -> Result<(), Refusal> {
+    let method = request.first(":method").unwrap_or_default();
+    let reads = matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE");
+    if reads && request.first("upgrade").is_none() {
+        return Ok(());
+    }
+    let mut carriers = route.carriers.iter().enumerate().filter(|(index, carrier)| {
+        places >> index & 1 == 1 && carrier.issuers.contains(&issuer)
+    });
+    let safe = carriers.any(|(_, carrier)| match &carrier.source {
+        Source::Cookie { origins, .. } => extract::origin_allowed(request, origins),
+        Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => true,
+    });
+    if safe {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::OriginRefused, "a cookie's token from a foreign or unknown origin"))
+}

@@ -1,0 +1,12 @@
+//! Which route a request takes, and whether its conditions hold.
+
+pub mod condition;
+pub mod host;
+pub mod path;
+pub mod pattern;
+pub mod route;
+pub mod template;
+
+/// The place of a route in the configuration's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RouteId(pub usize);

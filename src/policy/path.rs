@@ -1,0 +1,254 @@
+//! Path safety: policy must see the path that the upstream acts on.
+//!
+//! A path that two common servers read differently is refused. What is left has one reading: its
+//! segments, each decoded once. Three of the refusals can be relaxed; the path then has several
+//! readings, and a route takes it only if it wins under each of them.
+
+use percent_encoding::percent_decode;
+use std::borrow::Cow;
+
+/// What makes a path ambiguous, but can be relaxed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hazards {
+    /// `%2f`: data to one server, a separator to another.
+    pub encoded_slash: bool,
+    /// `;`: parameters of a segment that one server cuts off and another keeps.
+    pub parameters: bool,
+    /// `//`: an empty segment that one server keeps and another merges.
+    pub empty_segment: bool,
+}
+
+impl Hazards {
+    /// Whether each of these is among the relaxed ones.
+    pub fn within(self, relaxed: Self) -> bool {
+        (!self.encoded_slash || relaxed.encoded_slash)
+            && (!self.parameters || relaxed.parameters)
+            && (!self.empty_segment || relaxed.empty_segment)
+    }
+
+    /// What either holds.
+    pub fn union(self, other: Self) -> Self {
+        Self {
+            encoded_slash: self.encoded_slash || other.encoded_slash,
+            parameters: self.parameters || other.parameters,
+            empty_segment: self.empty_segment || other.empty_segment,
+        }
+    }
+}
+
+/// The decoded segments of a path; a final slash is not one.
+pub type Segments<'a> = Vec<Cow<'a, str>>;
+
+/// A path that was found safe, but for its hazards.
+#[derive(Debug)]
+pub struct SafePath<'a> {
+    raw: &'a str,
+    hazards: Hazards,
+    fold: bool,
+}
+
+impl<'a> SafePath<'a> {
+    /// Checks the part of `:path` before the query. `fold` says that the upstream folds case.
+    ///
+    /// # Errors
+    /// Says what makes it ambiguous.
+    pub fn check(path: Option<&'a [u8]>, fold: bool) -> Result<Self, &'static str> {
+        let path = path.ok_or("no path")?;
+        let (raw, _) = crate::request::split_query(path);
+        if raw.first() != Some(&b'/') {
+            return Err("path does not begin with a slash");
+        }
+        let raw = std::str::from_utf8(raw).map_err(|_| "path with a raw byte outside ASCII")?;
+        let mut hazards = Hazards::default();
+        let mut encoded = false;
+        let mut last = 0;
+        for byte in raw.bytes() {
+            match byte {
+                0..=0x20 | 0x7f => return Err("path with a space or control character"),
+                0x80.. => return Err("path with a raw byte outside ASCII"),
+                b'\\' => return Err("path with a backslash"),
+                b'#' => return Err("path with a fragment"),
+                b';' => hazards.parameters = true,
+                b'/' if last == b'/' => hazards.empty_segment = true,
+                b'%' => encoded = true,
+                _ => {}
+            }
+            last = byte;
+        }
+        if encoded {
+            check_encoding(raw, &mut hazards)?;
+        }
+        let safe = Self { raw, hazards, fold };
+        let dotted = if encoded || hazards.parameters {
+            safe.readings().any(|segments| segments.iter().any(|segment| is_dotted(segment)))
+        } else {
+            raw.split('/').any(is_dotted)
+        };
+        if dotted { Err("path with a dot segment") } else { Ok(safe) }
+    }
+
+    /// What makes it ambiguous.
+    pub fn hazards(&self) -> Hazards {
+        self.hazards
+    }
+
+    /// Every reading of it; the first takes all of it as data.
+    pub fn readings(&self) -> impl Iterator<Item = Segments<'a>> + '_ {
+        let choices = |hazard: bool| if hazard { &[false, true][..] } else { &[false][..] };
+        choices(self.hazards.encoded_slash).iter().flat_map(move |&encoded_slash| {
+            choices(self.hazards.parameters).iter().flat_map(move |&parameters| {
+                choices(self.hazards.empty_segment).iter().map(move |&empty_segment| {
+                    self.read(Hazards { encoded_slash, parameters, empty_segment })
+                })
+            })
+        })
+    }
+
+    /// The reading by a server that acts on these hazards: splits at `%2f`, cuts parameters off,
+    /// merges empty segments.
+    fn read(&self, acted_on: Hazards) -> Segments<'a> {
+        let raw: Cow<'a, str> = if acted_on.encoded_slash {
+            Cow::Owned(self.raw.replace("%2f", "/").replace("%2F", "/"))
+        } else {
+            Cow::Borrowed(self.raw)
+        };
+        let segments = |raw: &'_ str, own: &dyn Fn(&str) -> Cow<'a, str>| -> Segments<'a> {
+            let path = raw.strip_prefix('/').unwrap_or(raw);
+            let count = path.split('/').count();
+            path.split('/')
+                .enumerate()
+                .map(|(index, segment)| {
+                    let cut = if acted_on.parameters { cut(segment) } else { segment };
+                    (index, cut)
+                })
+                .filter(|(index, segment)| {
+                    let last = index + 1 == count;
+                    !segment.is_empty() || !(last || acted_on.empty_segment)
+                })
+                .map(|(_, segment)| own(segment))
+                .collect()
+        };
+        match &raw {
+            Cow::Borrowed(raw) if !raw.contains('%') && !self.fold => {
+                // The usual path: nothing to decode, nothing to copy.
+                let path = raw.strip_prefix('/').unwrap_or(raw);
+                if self.hazards == Hazards::default() {
+                    let path = path.strip_suffix('/').unwrap_or(path);
+                    return if path.is_empty() {
+                        Vec::new()
+                    } else {
+                        path.split('/').map(Cow::Borrowed).collect()
+                    };
+                }
+                segments(raw, &|segment| Cow::Owned(segment.to_owned()))
+            }
+            raw => segments(raw, &|segment| Cow::Owned(self.decode(segment))),
+        }
+    }
+
+    fn decode(&self, segment: &str) -> String {
+        let text = percent_decode(segment.as_bytes()).decode_utf8_lossy();
+        if self.fold { text.to_ascii_lowercase() } else { text.into_owned() }
+    }
+}
+
+fn is_dotted(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
+/// A segment without its parameters, raw or encoded.
+fn cut(segment: &str) -> &str {
+    let end = ["%3b", "%3B"].iter().filter_map(|mark| segment.find(mark)).chain(segment.find(';'));
+    end.min().and_then(|end| segment.get(..end)).unwrap_or(segment)
+}
+
+fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> {
+    let mut bytes = raw.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            continue;
+        }
+        let high = bytes.next().and_then(hex).ok_or("path with an invalid percent-encoding")?;
+        let low = bytes.next().and_then(hex).ok_or("path with an invalid percent-encoding")?;
+        match high * 16 + low {
+            b'/' => hazards.encoded_slash = true,
+            b';' => hazards.parameters = true,
+            b'\\' => return Err("path with an encoded backslash"),
+            0..0x20 | 0x7f => return Err("path with an encoded control character"),
+            b'%' => {
+                let mut next = bytes.clone();
+                if next.next().and_then(hex).is_some() && next.next().and_then(hex).is_some() {
+                    return Err("path that is encoded twice");
+                }
+            }
+            _ => {}
+        }
+    }
+    let text = percent_decode(raw.as_bytes())
+        .decode_utf8()
+        .map_err(|_| "path with encoded bytes that are not UTF-8")?;
+    // U+0080 to U+009F are control characters too.
+    if text.chars().any(char::is_control) {
+        return Err("path with an encoded control character");
+    }
+    Ok(())
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &[u8]) -> Result<Vec<String>, &'static str> {
+        let safe = SafePath::check(Some(path), false)?;
+        Ok(safe.readings().map(|segments| segments.join("|")).collect())
+    }
+
+    #[test]
+    fn reads_safe_paths() {
+        let cases: [(&[u8], &[&str]); 15] = [
+            (b"/", &[""]),
+            (b"/a", &["a"]),
+            (b"/a/", &["a"]),
+            (b"/a/b?c=/../d", &["a|b"]),
+            (b"/%61/%7Eb", &["a|~b"]),
+            (b"/%40me/a%20b/%c3%a4", &["@me|a b|\u{e4}"]),
+            (b"/100%25/a%25zz", &["100%|a%zz"]),
+            (b"/a.b/...", &["a.b|..."]),
+            (b"/a%2fb", &["a/b", "a|b"]),
+            (b"/a;x/b", &["a;x|b", "a|b"]),
+            (b"/a%3Bx/b", &["a;x|b", "a|b"]),
+            (b"//a", &["|a", "a"]),
+            (b"/a//", &["a|", "a"]),
+            (b"/;x", &[";x", ""]),
+            (b"/a/;x/b", &["a|;x|b", "a||b"]),
+        ];
+        for (path, want) in cases {
+            let got = read(path).unwrap();
+            assert_eq!(got, want, "{}", String::from_utf8_lossy(path));
+        }
+    }
+
+    #[test]
+    fn refuses_ambiguous_paths() {
+        let cases: [&[u8]; 30] = [
+            b"", b"a", b"*", b"/.", b"/..", b"/a/../b", b"/a/./b", b"/%2e%2e/a", b"/.%2E/a",
+            b"/a%2f..%2fb", b"/..;/a", b"/..;x=1/a", b"/..%3b/a", b"/%2e;/a", b"/a\\b", b"/a%5cb",
+            b"/a%5Cb", b"/a%00b", b"/a%0d%0ab", b"/a%7f", b"/%252e", b"/a%252fb", b"/%", b"/%2",
+            b"/%zz", b"/\xc3\xa4", b"/%c3", b"/%c0%ae", b"/%c2%80", b"/a#b",
+        ];
+        for path in cases {
+            assert!(read(path).is_err(), "{}", String::from_utf8_lossy(path));
+        }
+        assert!(SafePath::check(None, false).is_err());
+    }
+
+    #[test]
+    fn folds_case_where_the_upstream_does() {
+        let safe = SafePath::check(Some(b"/Logs/%41"), true).unwrap();
+        assert_eq!(safe.readings().next().unwrap(), ["logs", "a"]);
+    }
+}

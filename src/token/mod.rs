@@ -1,0 +1,172 @@
+//! From bytes to a [`VerifiedToken`].
+//!
+//! The order is that of RFC 8725: limits, shape, header, key, signature, and only then are the
+//! claims believed. [`verify::verify`] is the one function that makes a [`VerifiedToken`]; policy
+//! and identity accept nothing else.
+
+pub mod claims;
+pub mod compact;
+pub mod extract;
+pub mod key;
+pub mod pem;
+pub mod signature;
+pub mod verify;
+
+pub use claims::ClaimPath;
+pub use key::{Key, KeySet};
+pub use signature::Algorithm;
+pub use verify::VerifiedToken;
+
+use crate::response::Code;
+use std::fmt;
+
+/// The place of an issuer in the configuration's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IssuerId(pub usize);
+
+/// Who may sign, and what its tokens must say.
+#[derive(Debug)]
+pub struct Issuer {
+    /// The operator's name for it.
+    pub name: Box<str>,
+    /// The exact `iss` (RFC 7519 section 4.1.1).
+    pub iss: Box<str>,
+    /// The accepted `aud` values; `None` accepts every one.
+    pub audiences: Option<Vec<Box<str>>>,
+    /// The keys of all its sources.
+    pub keys: KeySet,
+    /// Where its tokens are carried.
+    pub sources: Vec<extract::Source>,
+    /// Whether the token stays on the upstream request.
+    pub forward_token: bool,
+    /// Tolerance for `exp`, `nbf` and `iat`, in milliseconds.
+    pub clock_skew_ms: i64,
+    /// The longest accepted `exp - iat`, in milliseconds.
+    pub max_lifetime_ms: Option<i64>,
+    /// The required `typ`, in lower case and without `application/`.
+    pub typ: Option<Box<str>>,
+    /// Claims that must be there and not be null.
+    pub require_claims: Vec<ClaimPath>,
+    /// Whether a token without `exp` is accepted.
+    pub allow_no_expiry: bool,
+    /// The claim that names the subject.
+    pub subject: ClaimPath,
+}
+
+/// Why a token is refused, with the evidence.
+#[derive(Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// No token where one is required.
+    Missing,
+    /// Two different tokens, or a repeated `Authorization`.
+    Ambiguous(&'static str),
+    /// Not a compact JWS of a JSON object; says what is wrong.
+    Malformed(&'static str),
+    /// Longer than the limit, both in bytes.
+    TooLarge {
+        /// Length of the token.
+        length: usize,
+        /// The configured limit.
+        limit: usize,
+    },
+    /// The header demands an extension (`crit`, `b64`).
+    CriticalHeader,
+    /// The algorithm is none that the key, or the issuer, admits.
+    AlgorithmNotAllowed,
+    /// `iss` names no issuer that this route accepts.
+    IssuerUnknown,
+    /// No key of the issuer has the token's `kid`, or none fits.
+    KeyUnknown,
+    /// No candidate key made this signature.
+    SignatureInvalid,
+    /// Past `exp`; all in milliseconds.
+    Expired {
+        /// The token's `exp`.
+        exp: i64,
+        /// The time of the request.
+        now: i64,
+        /// The tolerance.
+        skew: i64,
+    },
+    /// Before `nbf` or `iat`; all in milliseconds.
+    NotYetValid {
+        /// Which of the two claims.
+        claim: &'static str,
+        /// Its value.
+        from: i64,
+        /// The time of the request.
+        now: i64,
+        /// The tolerance.
+        skew: i64,
+    },
+    /// `exp - iat` is more than `max_lifetime`; both in milliseconds.
+    LifetimeTooLong {
+        /// The token's.
+        lifetime: i64,
+        /// The configured limit.
+        limit: i64,
+    },
+    /// No `aud` is an accepted one.
+    AudienceMismatch,
+    /// `typ` is not the required one.
+    TypeMismatch,
+    /// A required claim is not there.
+    ClaimMissing(Box<str>),
+}
+
+impl Error {
+    /// The code of this refusal.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Missing => Code::TokenMissing,
+            Self::Ambiguous(_) => Code::TokenAmbiguous,
+            Self::Malformed(_) => Code::TokenMalformed,
+            Self::TooLarge { .. } => Code::TokenTooLarge,
+            Self::CriticalHeader => Code::CriticalHeaderUnsupported,
+            Self::AlgorithmNotAllowed => Code::AlgorithmNotAllowed,
+            Self::IssuerUnknown => Code::IssuerUnknown,
+            Self::KeyUnknown => Code::KeyUnknown,
+            Self::SignatureInvalid => Code::SignatureInvalid,
+            Self::Expired { .. } => Code::TokenExpired,
+            Self::NotYetValid { .. } => Code::TokenNotYetValid,
+            Self::LifetimeTooLong { .. } => Code::TokenLifetimeTooLong,
+            Self::AudienceMismatch => Code::AudienceMismatch,
+            Self::TypeMismatch => Code::TypeMismatch,
+            Self::ClaimMissing(_) => Code::ClaimMissing,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("no token"),
+            Self::Ambiguous(what) => f.write_str(what),
+            Self::Malformed(what) => f.write_str(what),
+            Self::TooLarge { length, limit } => {
+                write!(f, "token of {length} bytes, the limit is {limit}")
+            }
+            Self::CriticalHeader => f.write_str("header demands an extension"),
+            Self::AlgorithmNotAllowed => f.write_str("algorithm is not one of the key's"),
+            Self::IssuerUnknown => f.write_str("`iss` is no issuer of this route"),
+            Self::KeyUnknown => f.write_str("no key has this `kid`"),
+            Self::SignatureInvalid => f.write_str("signature does not verify"),
+            Self::Expired { exp, now, skew } => {
+                write!(f, "expired {} s ago, skew {} s", (now - exp) / 1000, skew / 1000)
+            }
+            Self::NotYetValid { claim, from, now, skew } => {
+                let ahead = from.saturating_sub(*now) / 1000;
+                write!(f, "`{claim}` is {ahead} s ahead, skew {} s", skew / 1000)
+            }
+            Self::LifetimeTooLong { lifetime, limit } => {
+                write!(f, "lifetime of {} s, the limit is {} s", lifetime / 1000, limit / 1000)
+            }
+            Self::AudienceMismatch => f.write_str("`aud` holds no accepted audience"),
+            Self::TypeMismatch => f.write_str("`typ` is not the required one"),
+            Self::ClaimMissing(claim) => write!(f, "claim `{claim}` is missing"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

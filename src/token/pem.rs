@@ -1,0 +1,87 @@
+//! PEM and DER: `SubjectPublicKeyInfo`, PKCS#1 and X.509 certificates.
+
+use super::signature::{Curve, Material};
+use der::asn1::{ObjectIdentifier, UintRef};
+use der::{Decode, Encode, Reader, SliceReader};
+use spki::SubjectPublicKeyInfoRef;
+use x509_cert::Certificate;
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const CURVES: [(ObjectIdentifier, Curve); 4] = [
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), Curve::P256),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), Curve::P384),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), Curve::P521),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.10"), Curve::Secp256k1),
+];
+
+/// Reads a public key from PEM (RFC 7468). Of a certificate only the key counts: neither its chain
+/// nor its dates are checked, since it is the operator who vouches for it.
+///
+/// # Errors
+/// Says what is wrong, and shows nothing of the text.
+pub fn parse(text: &str) -> Result<Material, &'static str> {
+    // YAML and JSON carry PEM with indentation.
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let (label, der) = der::pem::decode_vec(lines.join("\n").as_bytes())
+        .map(|(label, der)| (label.to_owned(), der))
+        .map_err(|_| "not PEM: expected `-----BEGIN PUBLIC KEY-----`, base64 lines and its end")?;
+    match label.as_str() {
+        "PUBLIC KEY" => from_spki(&der),
+        "RSA PUBLIC KEY" => from_pkcs1(&der),
+        "CERTIFICATE" => from_certificate(&der),
+        label if label.ends_with("PRIVATE KEY") => {
+            Err("this is a private key: give the public one (`openssl pkey -pubout`)")
+        }
+        _ => Err("PEM of another kind: expected PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE"),
+    }
+}
+
+/// The key of a DER certificate (RFC 5280).
+///
+/// # Errors
+/// Says what is wrong.
+pub fn from_certificate(der: &[u8]) -> Result<Material, &'static str> {
+    let bad = "not an X.509 certificate";
+    let certificate = Certificate::from_der(der).map_err(|_| bad)?;
+    let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
+    from_spki(&spki.map_err(|_| bad)?)
+}
+
+/// A `SubjectPublicKeyInfo` (RFC 5280 section 4.1.2.7).
+fn from_spki(der: &[u8]) -> Result<Material, &'static str> {
+    let bad = "not a SubjectPublicKeyInfo";
+    let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| bad)?;
+    let bits = spki.subject_public_key.as_bytes().ok_or(bad)?;
+    if spki.algorithm.oid == RSA {
+        return from_pkcs1(bits);
+    }
+    if spki.algorithm.oid == ED25519 {
+        return Ok(Material::Ed25519(bits.to_vec()));
+    }
+    if spki.algorithm.oid == EC {
+        let oid = spki.algorithm.parameters_oid().map_err(|_| bad)?;
+        let (_, curve) = CURVES
+            .iter()
+            .find(|(known, _)| *known == oid)
+            .ok_or("curve is not P-256, P-384, P-521 or secp256k1")?;
+        return Ok(Material::Ec { curve: *curve, point: bits.to_vec() });
+    }
+    Err("key is neither RSA, nor of an elliptic curve, nor Ed25519")
+}
+
+/// An `RSAPublicKey` (RFC 8017 appendix A.1.1).
+fn from_pkcs1(der: &[u8]) -> Result<Material, &'static str> {
+    SliceReader::new(der)
+        .and_then(|mut reader| {
+            let key = reader.sequence(|reader| {
+                let n = UintRef::decode(reader)?.as_bytes().to_vec();
+                let e = UintRef::decode(reader)?.as_bytes().to_vec();
+                Ok::<_, der::Error>(Material::Rsa { n, e })
+            })?;
+            reader.finish()?;
+            Ok(key)
+        })
+        .map_err(|_| "not an RSA public key")
+}
