@@ -2,4 +2,4 @@
 
 pub mod record;
 
-pub use record::{Draft, End, filter_state};
+pub use record::{Draft, End, INTERNAL_ERROR_STATE, filter_state};

@@ -7,6 +7,7 @@
 use crate::engine::{Engine, Outcome};
 use crate::policy::route::Mode;
 use crate::request::{Request, split_query};
+use crate::response::Code;
 use crate::time::Timestamp;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -49,20 +50,7 @@ impl Draft {
         node: &str,
         now: Timestamp,
     ) -> Self {
-        let passed = outcome.refusal.is_none();
-        let mut members = Members::default();
-        members.text("@timestamp", &now.to_string());
-        members.text("ecs.version", ECS_VERSION);
-        members.text("event.kind", "event");
-        members.raw("event.category", r#"["api"]"#);
-        members.raw(
-            "event.type",
-            if passed { r#"["access","allowed"]"# } else { r#"["access","denied"]"# },
-        );
-        members.text("event.dataset", "claimgate.audit");
-        members.text("event.action", if passed { "access-allowed" } else { "access-denied" });
-        members.text("event.outcome", if passed { "success" } else { "failure" });
-        members.text("event.code", outcome.code().map_or("ok", |code| code.name()));
+        let mut members = Members::event(outcome.refusal.is_none(), outcome.code(), now);
         if let Some(refusal) = outcome.refusal.as_ref().or(outcome.shadowed.as_ref()) {
             members.text("event.reason", &refusal.reason);
         } else if let Some(error) = &outcome.lenient {
@@ -70,11 +58,24 @@ impl Draft {
         }
         members.request(request, outcome);
         members.decision(engine, outcome);
-        if !node.is_empty() {
-            members.text("service.node.name", node);
-        }
+        members.node(node);
         let refused_with = outcome.refusal.as_ref().map(|refusal| refusal.code.status());
         Self { members, started: now, refused_with }
+    }
+
+    /// Drafts the record of a request on which no decision could be carried out.
+    pub fn internal_error(
+        filter: &str,
+        why: &dyn std::fmt::Display,
+        node: &str,
+        now: Timestamp,
+    ) -> Self {
+        let code = Code::InternalError;
+        let mut members = Members::event(false, Some(code), now);
+        members.text("event.reason", &why.to_string());
+        members.text("claimgate.filter", filter);
+        members.node(node);
+        Self { members, started: now, refused_with: Some(code.status()) }
     }
 
     /// The status of the refusal that answered the request, if one did.
@@ -95,6 +96,9 @@ impl Draft {
         format!("{MARKER}{}", self.members.close())
     }
 }
+
+/// The filter state of a request on which no decision could be carried out.
+pub const INTERNAL_ERROR_STATE: &str = r#"{"decision":"denied","code":"internal_error"}"#;
 
 /// The filter state `wasm.claimgate`: what access logs say of a decision.
 pub fn filter_state(engine: &Engine, outcome: &Outcome<'_>) -> String {
@@ -125,6 +129,29 @@ pub fn filter_state(engine: &Engine, outcome: &Outcome<'_>) -> String {
 struct Members(String);
 
 impl Members {
+    fn event(passed: bool, code: Option<Code>, now: Timestamp) -> Self {
+        let mut members = Self::default();
+        members.text("@timestamp", &now.to_string());
+        members.text("ecs.version", ECS_VERSION);
+        members.text("event.kind", "event");
+        members.raw("event.category", r#"["api"]"#);
+        members.raw(
+            "event.type",
+            if passed { r#"["access","allowed"]"# } else { r#"["access","denied"]"# },
+        );
+        members.text("event.dataset", "claimgate.audit");
+        members.text("event.action", if passed { "access-allowed" } else { "access-denied" });
+        members.text("event.outcome", if passed { "success" } else { "failure" });
+        members.text("event.code", code.map_or("ok", Code::name));
+        members
+    }
+
+    fn node(&mut self, node: &str) {
+        if !node.is_empty() {
+            self.text("service.node.name", node);
+        }
+    }
+
     fn raw(&mut self, name: &str, json: &str) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         self.0.push('"');
