@@ -32,11 +32,11 @@ run: build envoy ## serves the same example until Ctrl-C, and prints curl comman
 build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
 	cargo build --release --locked --lib --target wasm32-wasip1
 	$(call put,$(OUT)/wasm32-wasip1/release/claimgate.wasm,dist/claimgate.wasm)
-	cargo build --release --locked --bin claimgate
-	$(call put,$(OUT)/release/claimgate,dist/claimgate)
+	cargo build --profile native --locked --bin claimgate
+	$(call put,$(OUT)/native/claimgate,dist/claimgate)
 
 test: build envoy ## every test: units, the filter in a real Envoy, the documentation
-	$(WITH) cargo test --locked
+	$(WITH) cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
 
 lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are errors

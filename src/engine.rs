@@ -77,7 +77,11 @@ pub struct Outcome<'r> {
 impl Outcome<'_> {
     /// The code of the refusal, enforced or not, or of the token that `lenient` passed over.
     pub fn code(&self) -> Option<Code> {
-        let refusal = self.refusal.as_ref().or(self.shadowed.as_ref()).map(|refusal| refusal.code);
+        let refusal = self
+            .refusal
+            .as_ref()
+            .or(self.shadowed.as_ref())
+            .map(|refusal| refusal.code);
         refusal.or(self.lenient.as_ref().map(Error::code))
     }
 }
@@ -166,7 +170,10 @@ impl Engine {
             Err(failure) => {
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
                 if route.token != TokenMode::Lenient {
-                    return Err(Refusal::new(failure.error.code(), failure.error.to_string()));
+                    return Err(Refusal::new(
+                        failure.error.code(),
+                        failure.error.to_string(),
+                    ));
                 }
                 outcome.lenient = Some(failure.error);
                 None
@@ -178,7 +185,9 @@ impl Engine {
         if let (Some(token), Some(places)) = (token, places) {
             check_origin(request, route, places, token.issuer())?;
         }
-        let Some(condition) = &route.require else { return Ok(()) };
+        let Some(condition) = &route.require else {
+            return Ok(());
+        };
         let (host_captures, path_captures) = route.captures(host, &path);
         let context = Context {
             bindings: Bindings {
@@ -200,7 +209,10 @@ impl Engine {
                 scope: Some(scope),
                 ..Refusal::new(Code::ScopeInsufficient, "scopes do not cover the route")
             },
-            None => Refusal::new(Code::ClaimsInsufficient, "condition of the route does not hold"),
+            None => Refusal::new(
+                Code::ClaimsInsufficient,
+                "condition of the route does not hold",
+            ),
         })
     }
 
@@ -213,8 +225,7 @@ impl Engine {
         found: &mut Option<RouteId>,
     ) -> Result<(&'e Route, Segments<'r>), Refusal> {
         let ambiguous = |reason| Refusal::new(Code::PathAmbiguous, reason);
-        let safe =
-            SafePath::check(request.first(":path"), self.fold_case).map_err(ambiguous)?;
+        let safe = SafePath::check(request.first(":path"), self.fold_case).map_err(ambiguous)?;
         let readings: Vec<Segments<'r>> = safe.readings().collect();
         for path in &readings {
             let denied = self.denials.find_any(&self.routes, host, path, method);
@@ -223,8 +234,9 @@ impl Engine {
                 return Err(Refusal::new(Code::RouteDenied, "a deny route matches"));
             }
         }
-        let mut matches =
-            readings.iter().map(|path| self.router.find(&self.routes, host, path, method));
+        let mut matches = readings
+            .iter()
+            .map(|path| self.router.find(&self.routes, host, path, method));
         let first = matches.next().unwrap_or(Match::None);
         if matches.any(|other| other != first) {
             return Err(ambiguous("path whose readings take different routes"));
@@ -232,7 +244,9 @@ impl Engine {
         let id = match first {
             Match::Route(id) => id,
             _ if safe.hazards() != Default::default() => {
-                return Err(ambiguous("path with `%2f`, `;` or `//` that no route relaxes"));
+                return Err(ambiguous(
+                    "path with `%2f`, `;` or `//` that no route relaxes",
+                ));
             }
             Match::None => return Err(Refusal::new(Code::NoRoute, "no route matches")),
             Match::Method(allow) => {
@@ -242,11 +256,18 @@ impl Engine {
                 });
             }
         };
-        let lost = || Refusal::new(Code::InternalError, "the index names a route that is not there");
+        let lost = || {
+            Refusal::new(
+                Code::InternalError,
+                "the index names a route that is not there",
+            )
+        };
         let route = self.routes.get(id.0).ok_or_else(lost)?;
         *found = Some(id);
         if !safe.hazards().within(route.relaxed) {
-            return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
+            return Err(ambiguous(
+                "path with `%2f`, `;` or `//` that its route does not relax",
+            ));
         }
         let mut captures = readings.iter().map(|path| route.captures(host, path));
         let first = captures.next();
@@ -267,11 +288,12 @@ impl Engine {
         let Some(Found { token, places }) = extract::find(request, &route.carriers)? else {
             return Ok(None);
         };
-        let carried = |id: IssuerId| {
-            route.carriers.iter().enumerate().any(|(index, carrier)| {
-                places >> index & 1 == 1 && carrier.issuers.contains(&id)
-            })
-        };
+        let carried =
+            |id: IssuerId| {
+                route.carriers.iter().enumerate().any(|(index, carrier)| {
+                    places >> index & 1 == 1 && carrier.issuers.contains(&id)
+                })
+            };
         let verified = verify::verify(&token, &self.issuers, carried, self.max_token_bytes, now)?;
         Ok(Some((verified, places)))
     }
@@ -279,7 +301,9 @@ impl Engine {
     /// Takes the token out of an admitted request, and sets the identity headers.
     fn admit(&self, request: &Request<'_>, outcome: &mut Outcome<'_>) {
         let route = outcome.route.and_then(|id| self.routes.get(id.0));
-        let Some(route) = route.filter(|route| route.token != TokenMode::None) else { return };
+        let Some(route) = route.filter(|route| route.token != TokenMode::None) else {
+            return;
+        };
         let forward = outcome
             .token
             .as_ref()
@@ -295,20 +319,30 @@ impl Engine {
         }
         if let Some(token) = &outcome.token {
             let headers = self.identity.headers(token, &self.issuers);
-            outcome.edits.extend(headers.map(|(name, value)| Edit::Add(name.to_owned(), value)));
+            outcome
+                .edits
+                .extend(headers.map(|(name, value)| Edit::Add(name.to_owned(), value)));
         }
     }
 }
 
 fn check_upgrade(request: &Request<'_>, route: &Route) -> Result<(), Refusal> {
-    let mut protocols = request.values("upgrade").flat_map(|value| value.split(|b| *b == b','));
+    let mut protocols = request
+        .values("upgrade")
+        .flat_map(|value| value.split(|b| *b == b','));
     let taken = |protocol: &[u8]| {
-        route.upgrade.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(protocol.trim_ascii()))
+        route
+            .upgrade
+            .iter()
+            .any(|own| own.as_bytes().eq_ignore_ascii_case(protocol.trim_ascii()))
     };
     if protocols.all(taken) {
         return Ok(());
     }
-    Err(Refusal::new(Code::NoRoute, "the route does not upgrade to this protocol"))
+    Err(Refusal::new(
+        Code::NoRoute,
+        "the route does not upgrade to this protocol",
+    ))
 }
 
 /// A token that only a cookie carries authorises no more than reading, unless the origin is known
@@ -324,9 +358,11 @@ fn check_origin(
     if reads && request.first("upgrade").is_none() {
         return Ok(());
     }
-    let mut carriers = route.carriers.iter().enumerate().filter(|(index, carrier)| {
-        places >> index & 1 == 1 && carrier.issuers.contains(&issuer)
-    });
+    let mut carriers = route
+        .carriers
+        .iter()
+        .enumerate()
+        .filter(|(index, carrier)| places >> index & 1 == 1 && carrier.issuers.contains(&issuer));
     let safe = carriers.any(|(_, carrier)| match &carrier.source {
         Source::Cookie { origins, .. } => extract::origin_allowed(request, origins),
         Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => true,
@@ -334,5 +370,8 @@ fn check_origin(
     if safe {
         return Ok(());
     }
-    Err(Refusal::new(Code::OriginRefused, "a cookie's token from a foreign or unknown origin"))
+    Err(Refusal::new(
+        Code::OriginRefused,
+        "a cookie's token from a foreign or unknown origin",
+    ))
 }

@@ -38,7 +38,11 @@ pub struct Denied {
 
 impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the host refuses `{}` with status {}", self.function, self.status)
+        write!(
+            f,
+            "the host refuses `{}` with status {}",
+            self.function, self.status
+        )
     }
 }
 
@@ -87,19 +91,18 @@ mod ffi {
             headers_size: usize,
             grpc_status: i32,
         ) -> u32;
-        pub fn proxy_define_metric(
-            kind: u32,
-            name: *const u8,
-            size: usize,
-            id: *mut u32,
-        ) -> u32;
+        pub fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub fn proxy_record_metric(id: u32, value: u64) -> u32;
     }
 }
 
 fn check(function: &'static str, status: u32) -> Result<(), Denied> {
-    if status == 0 { Ok(()) } else { Err(Denied { function, status }) }
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Denied { function, status })
+    }
 }
 
 /// Takes over bytes that the host put into memory which it got from `proxy_on_memory_allocate`.
@@ -238,15 +241,16 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
     // SAFETY: the host reads the path, and writes a pointer and a length, within the call.
     let status =
         unsafe { ffi::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
-    check("proxy_get_property", status).ok().map(|()| take(data, size))
+    check("proxy_get_property", status)
+        .ok()
+        .map(|()| take(data, size))
 }
 
 /// Sets a filter state.
 pub fn set_property(name: &str, value: &str) -> Result<(), Denied> {
     // SAFETY: the host reads both within the call.
-    let status = unsafe {
-        ffi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len())
-    };
+    let status =
+        unsafe { ffi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     check("proxy_set_property", status)
 }
 

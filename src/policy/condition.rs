@@ -208,9 +208,10 @@ impl Condition {
             Self::ClientAddress(networks) => {
                 match context.bindings.request.peer().client_address() {
                     None => Truth::Unknown,
-                    Some(address) => {
-                        networks.iter().any(|network| network.contains(&address)).into()
-                    }
+                    Some(address) => networks
+                        .iter()
+                        .any(|network| network.contains(&address))
+                        .into(),
                 }
             }
         }
@@ -265,7 +266,9 @@ impl Leaf {
             Operator::AtLeast(_) | Operator::AtMost(_) => &[],
         };
         for operand in operands {
-            let Operand::Text(template) = operand else { continue };
+            let Operand::Text(template) = operand else {
+                continue;
+            };
             for placeholder in template.placeholders() {
                 match placeholder {
                     Placeholder::Path(name) => visitor(Part::PathCapture(name)),
@@ -290,9 +293,11 @@ impl Leaf {
         }
         let of = |occurrence: &Option<Cow<'_, str>>| match occurrence {
             None => Truth::Unknown,
-            Some(text) => {
-                self.operator.judge(&[Item::Text(text)], Some(&Item::Text(text)), &context.bindings)
-            }
+            Some(text) => self.operator.judge(
+                &[Item::Text(text)],
+                Some(&Item::Text(text)),
+                &context.bindings,
+            ),
         };
         occurrences.iter().map(of).min().unwrap_or(Truth::Unknown)
     }
@@ -303,7 +308,9 @@ impl Leaf {
 
     fn on_claim(&self, context: &Context<'_>) -> Truth {
         if let Subject::Issuer = self.subject {
-            let issuer = context.token.and_then(|token| context.issuers.get(token.issuer().0));
+            let issuer = context
+                .token
+                .and_then(|token| context.issuers.get(token.issuer().0));
             return match (issuer, &self.operator) {
                 (issuer, Operator::Present(present)) => (issuer.is_some() == *present).into(),
                 (None, _) => self.absence(),
@@ -323,10 +330,14 @@ impl Leaf {
         if let Operator::Present(present) = self.operator {
             return (values.is_some() == present).into();
         }
-        let Some(values) = values else { return self.absence() };
+        let Some(values) = values else {
+            return self.absence();
+        };
         // One claim of one value is the usual case: no list is made for it.
         if let Some(scalar) = values.scalar().map(Item::of) {
-            return self.operator.judge(&[scalar], Some(&scalar), &context.bindings);
+            return self
+                .operator
+                .judge(&[scalar], Some(&scalar), &context.bindings);
         }
         let items: Vec<Item<'_>> = values.iter().map(Item::of).collect();
         self.operator.judge(&items, None, &context.bindings)
@@ -336,7 +347,8 @@ impl Leaf {
         let text = |value: &'a [u8]| std::str::from_utf8(value).ok().map(Cow::Borrowed);
         let captured = |captures: &'a [(&'a str, String)], name: &str| -> Occurrences<'a> {
             let of = captures.iter().filter(|(captured, _)| *captured == name);
-            of.map(|(_, value)| Some(Cow::Borrowed(value.as_str()))).collect()
+            of.map(|(_, value)| Some(Cow::Borrowed(value.as_str())))
+                .collect()
         };
         let bindings = &context.bindings;
         match &self.subject {
@@ -348,7 +360,12 @@ impl Leaf {
             Subject::Cookie(name) => bindings.request.cookies(name).map(text).collect(),
             Subject::Peer(field) => {
                 let value = bindings.request.peer().certificate(*field);
-                value.filter(|value| !value.is_empty()).map(Cow::Owned).map(Some).into_iter().collect()
+                value
+                    .filter(|value| !value.is_empty())
+                    .map(Cow::Owned)
+                    .map(Some)
+                    .into_iter()
+                    .collect()
             }
             Subject::Claim(_) | Subject::Attribute(_) | Subject::Issuer => Vec::new(),
         }
@@ -426,9 +443,7 @@ impl Operator {
         };
         match self {
             Self::AnyOf(operands) => decided(counted(operands).map(|held| held > 0)),
-            Self::AllOf(operands) => {
-                decided(counted(operands).map(|held| held == operands.len()))
-            }
+            Self::AllOf(operands) => decided(counted(operands).map(|held| held == operands.len())),
             Self::NoneOf(operands) => decided(counted(operands).map(|held| held == 0)),
             Self::Equals(operand) => {
                 decided(scalar.and_then(|scalar| operand.is(scalar, bindings)))
@@ -437,7 +452,9 @@ impl Operator {
             Self::Matches(regex) => {
                 let mut matched = false;
                 for item in items {
-                    let Item::Text(text) = item else { return Truth::Unknown };
+                    let Item::Text(text) = item else {
+                        return Truth::Unknown;
+                    };
                     matched |= regex.is_match(text);
                 }
                 matched.into()
@@ -461,12 +478,13 @@ fn decided(held: Option<bool>) -> Truth {
 
 /// The `scope` string split at spaces (RFC 8693 section 4.2), or `scp`.
 fn scopes(context: &Context<'_>, names: &[Box<str>], all: bool) -> Truth {
-    let Some(token) = context.token else { return Truth::Unknown };
+    let Some(token) = context.token else {
+        return Truth::Unknown;
+    };
     let claims = token.claims();
     let granted: Vec<&str> = match (claims.get("scope"), claims.get("scp")) {
-        (Some(Value::String(scope)), _) | (None | Some(Value::Null), Some(Value::String(scope))) => {
-            scope.split(' ').collect()
-        }
+        (Some(Value::String(scope)), _)
+        | (None | Some(Value::Null), Some(Value::String(scope))) => scope.split(' ').collect(),
         (None | Some(Value::Null), Some(Value::Array(items))) => {
             match items.iter().map(Value::as_str).collect() {
                 Some(granted) => granted,
@@ -475,6 +493,10 @@ fn scopes(context: &Context<'_>, names: &[Box<str>], all: bool) -> Truth {
         }
         _ => return Truth::Unknown,
     };
-    let held = |name: &Box<str>| granted.contains(&&**name);
-    if all { names.iter().all(held).into() } else { names.iter().any(held).into() }
+    let mut held = names.iter().map(|name| granted.contains(&&**name));
+    if all {
+        held.all(|held| held).into()
+    } else {
+        held.any(|held| held).into()
+    }
 }

@@ -80,11 +80,16 @@ impl<'a> SafePath<'a> {
         }
         let safe = Self { raw, hazards, fold };
         let dotted = if encoded || hazards.parameters {
-            safe.readings().any(|segments| segments.iter().any(|segment| is_dotted(segment)))
+            safe.readings()
+                .any(|segments| segments.iter().any(|segment| is_dotted(segment)))
         } else {
             raw.split('/').any(is_dotted)
         };
-        if dotted { Err("path with a dot segment") } else { Ok(safe) }
+        if dotted {
+            Err("path with a dot segment")
+        } else {
+            Ok(safe)
+        }
     }
 
     /// What makes it ambiguous.
@@ -94,14 +99,30 @@ impl<'a> SafePath<'a> {
 
     /// Every reading of it; the first takes all of it as data.
     pub fn readings(&self) -> impl Iterator<Item = Segments<'a>> + '_ {
-        let choices = |hazard: bool| if hazard { &[false, true][..] } else { &[false][..] };
-        choices(self.hazards.encoded_slash).iter().flat_map(move |&encoded_slash| {
-            choices(self.hazards.parameters).iter().flat_map(move |&parameters| {
-                choices(self.hazards.empty_segment).iter().map(move |&empty_segment| {
-                    self.read(Hazards { encoded_slash, parameters, empty_segment })
-                })
+        let choices = |hazard: bool| {
+            if hazard {
+                &[false, true][..]
+            } else {
+                &[false][..]
+            }
+        };
+        choices(self.hazards.encoded_slash)
+            .iter()
+            .flat_map(move |&encoded_slash| {
+                choices(self.hazards.parameters)
+                    .iter()
+                    .flat_map(move |&parameters| {
+                        choices(self.hazards.empty_segment)
+                            .iter()
+                            .map(move |&empty_segment| {
+                                self.read(Hazards {
+                                    encoded_slash,
+                                    parameters,
+                                    empty_segment,
+                                })
+                            })
+                    })
             })
-        })
     }
 
     /// The reading by a server that acts on these hazards: splits at `%2f`, cuts parameters off,
@@ -118,7 +139,11 @@ impl<'a> SafePath<'a> {
             path.split('/')
                 .enumerate()
                 .map(|(index, segment)| {
-                    let cut = if acted_on.parameters { cut(segment) } else { segment };
+                    let cut = if acted_on.parameters {
+                        cut(segment)
+                    } else {
+                        segment
+                    };
                     (index, cut)
                 })
                 .filter(|(index, segment)| {
@@ -148,7 +173,11 @@ impl<'a> SafePath<'a> {
 
     fn decode(&self, segment: &str) -> String {
         let text = percent_decode(segment.as_bytes()).decode_utf8_lossy();
-        if self.fold { text.to_ascii_lowercase() } else { text.into_owned() }
+        if self.fold {
+            text.to_ascii_lowercase()
+        } else {
+            text.into_owned()
+        }
     }
 }
 
@@ -158,8 +187,13 @@ fn is_dotted(segment: &str) -> bool {
 
 /// A segment without its parameters, raw or encoded.
 fn cut(segment: &str) -> &str {
-    let end = ["%3b", "%3B"].iter().filter_map(|mark| segment.find(mark)).chain(segment.find(';'));
-    end.min().and_then(|end| segment.get(..end)).unwrap_or(segment)
+    let end = ["%3b", "%3B"]
+        .iter()
+        .filter_map(|mark| segment.find(mark))
+        .chain(segment.find(';'));
+    end.min()
+        .and_then(|end| segment.get(..end))
+        .unwrap_or(segment)
 }
 
 fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> {
@@ -168,8 +202,14 @@ fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> 
         if byte != b'%' {
             continue;
         }
-        let high = bytes.next().and_then(hex).ok_or("path with an invalid percent-encoding")?;
-        let low = bytes.next().and_then(hex).ok_or("path with an invalid percent-encoding")?;
+        let high = bytes
+            .next()
+            .and_then(hex)
+            .ok_or("path with an invalid percent-encoding")?;
+        let low = bytes
+            .next()
+            .and_then(hex)
+            .ok_or("path with an invalid percent-encoding")?;
         match high * 16 + low {
             b'/' => hazards.encoded_slash = true,
             b';' => hazards.parameters = true,
@@ -235,10 +275,36 @@ mod tests {
     #[test]
     fn refuses_ambiguous_paths() {
         let cases: [&[u8]; 30] = [
-            b"", b"a", b"*", b"/.", b"/..", b"/a/../b", b"/a/./b", b"/%2e%2e/a", b"/.%2E/a",
-            b"/a%2f..%2fb", b"/..;/a", b"/..;x=1/a", b"/..%3b/a", b"/%2e;/a", b"/a\\b", b"/a%5cb",
-            b"/a%5Cb", b"/a%00b", b"/a%0d%0ab", b"/a%7f", b"/%252e", b"/a%252fb", b"/%", b"/%2",
-            b"/%zz", b"/\xc3\xa4", b"/%c3", b"/%c0%ae", b"/%c2%80", b"/a#b",
+            b"",
+            b"a",
+            b"*",
+            b"/.",
+            b"/..",
+            b"/a/../b",
+            b"/a/./b",
+            b"/%2e%2e/a",
+            b"/.%2E/a",
+            b"/a%2f..%2fb",
+            b"/..;/a",
+            b"/..;x=1/a",
+            b"/..%3b/a",
+            b"/%2e;/a",
+            b"/a\\b",
+            b"/a%5cb",
+            b"/a%5Cb",
+            b"/a%00b",
+            b"/a%0d%0ab",
+            b"/a%7f",
+            b"/%252e",
+            b"/a%252fb",
+            b"/%",
+            b"/%2",
+            b"/%zz",
+            b"/\xc3\xa4",
+            b"/%c3",
+            b"/%c0%ae",
+            b"/%c2%80",
+            b"/a#b",
         ];
         for path in cases {
             assert!(read(path).is_err(), "{}", String::from_utf8_lossy(path));

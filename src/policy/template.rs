@@ -32,6 +32,9 @@ pub enum Placeholder {
     Method,
 }
 
+/// What a pattern captured: names and values.
+pub type Captures<'a> = Vec<(&'a str, String)>;
+
 /// What placeholders read.
 #[derive(Clone, Copy)]
 pub struct Bindings<'a> {
@@ -63,8 +66,9 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (name, after) =
-                after.split_once('}').ok_or_else(|| "`${` without `}`; `$${` escapes".to_owned())?;
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| "`${` without `}`; `$${` escapes".to_owned())?;
             literal.push_str(before);
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal).into()));

@@ -41,7 +41,11 @@ impl ClaimPath {
                 let (first, rest) = steps.split_first()?;
                 let value = claims.get(first.as_deref()?)?;
                 if rest.iter().all(Option::is_some) {
-                    return Values::of(rest.iter().flatten().try_fold(value, member)?);
+                    return Values::of(
+                        rest.iter()
+                            .flatten()
+                            .try_fold(value, |value, step| member(value, step))?,
+                    );
                 }
                 let mut gathered = Vec::new();
                 let empty = gather(value, rest, &mut gathered)?;
@@ -57,7 +61,8 @@ impl ClaimPath {
             Self::Pointer(steps) => {
                 let (first, rest) = steps.split_first()?;
                 let value = claims.get(first.as_deref()?)?;
-                rest.iter().try_fold(value, |value, step| member(value, step.as_ref()?))
+                rest.iter()
+                    .try_fold(value, |value, step| member(value, step.as_deref()?))
             }
         }
     }
@@ -87,9 +92,9 @@ fn step(text: &str) -> Result<Option<Box<str>>, &'static str> {
     Ok(Some(text.replace("~1", "/").replace("~0", "~").into()))
 }
 
-fn member<'a>(value: &'a Value, step: &Box<str>) -> Option<&'a Value> {
+fn member<'a>(value: &'a Value, step: &str) -> Option<&'a Value> {
     match value {
-        Value::Object(map) => map.get(&**step),
+        Value::Object(map) => map.get(step),
         // RFC 6901 section 4: an index has no leading zero.
         Value::Array(items) if step.len() == 1 || !step.starts_with('0') => {
             items.get(step.parse::<usize>().ok()?)
@@ -143,15 +148,24 @@ impl<'a> Values<'a> {
     fn of(value: &'a Value) -> Option<Self> {
         match value {
             Value::Null => None,
-            Value::Array(items) => Some(Self::Slice { items, scalar: false }),
-            other => Some(Self::Slice { items: std::slice::from_ref(other), scalar: true }),
+            Value::Array(items) => Some(Self::Slice {
+                items,
+                scalar: false,
+            }),
+            other => Some(Self::Slice {
+                items: std::slice::from_ref(other),
+                scalar: true,
+            }),
         }
     }
 
     /// The one value, where the claim is not an array.
     pub fn scalar(&self) -> Option<&'a Value> {
         match self {
-            Self::Slice { items, scalar: true } => items.first(),
+            Self::Slice {
+                items,
+                scalar: true,
+            } => items.first(),
             _ => None,
         }
     }
@@ -211,7 +225,12 @@ impl Registered {
         }
         for (claim, date) in [("nbf", self.nbf), ("iat", self.iat)] {
             if let Some(from) = date.filter(|from| now < from.saturating_sub(skew)) {
-                return Err(Error::NotYetValid { claim, from, now, skew });
+                return Err(Error::NotYetValid {
+                    claim,
+                    from,
+                    now,
+                    skew,
+                });
             }
         }
         if let Some(limit) = issuer.max_lifetime_ms {
@@ -236,7 +255,9 @@ fn date(claims: &Claims, name: &str) -> Result<Option<i64>, Error> {
             i64::MAX
         } else {
             // `as` saturates, and JSON has no NaN.
-            number.as_f64().map_or(i64::MIN, |secs| (secs * 1000.0).floor() as i64)
+            number
+                .as_f64()
+                .map_or(i64::MIN, |secs| (secs * 1000.0).floor() as i64)
         })),
         Some(_) => Err(Error::Malformed("`exp`, `nbf` or `iat` is not a number")),
     }
@@ -255,16 +276,23 @@ pub fn check_audience(claims: &Claims, accepted: Option<&[Box<str>]>) -> Result<
     };
     let mut found = accepted.is_none();
     for audience in audiences {
-        let Value::String(audience) = audience else { return Err(malformed) };
+        let Value::String(audience) = audience else {
+            return Err(malformed);
+        };
         found |= accepted.is_some_and(|list| list.iter().any(|item| **item == **audience));
     }
-    if found { Ok(()) } else { Err(Error::AudienceMismatch) }
+    if found {
+        Ok(())
+    } else {
+        Err(Error::AudienceMismatch)
+    }
 }
 
 /// `typ` without case and `application/` (RFC 7515 section 4.1.9).
 pub fn normal_type(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
-    typ.strip_prefix("application/").map_or_else(|| typ.clone(), str::to_owned)
+    typ.strip_prefix("application/")
+        .map_or_else(|| typ.clone(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -300,14 +328,18 @@ mod tests {
             ("/deep/*", Some("[1,2]")),
         ];
         for (path, want) in cases {
-            let got = ClaimPath::parse(path).unwrap().find(&claims).map(|values| {
-                serde_json::to_string(&values.iter().collect::<Vec<_>>()).unwrap()
-            });
+            let got = ClaimPath::parse(path)
+                .unwrap()
+                .find(&claims)
+                .map(|values| serde_json::to_string(&values.iter().collect::<Vec<_>>()).unwrap());
             assert_eq!(got.as_deref(), want, "{path}");
         }
         assert!(ClaimPath::parse("/a~2").is_err());
         assert!(ClaimPath::parse("").is_err());
-        assert_eq!(ClaimPath::parse("/a~1b/*/~0").unwrap().to_string(), "/a~1b/*/~0");
+        assert_eq!(
+            ClaimPath::parse("/a~1b/*/~0").unwrap().to_string(),
+            "/a~1b/*/~0"
+        );
     }
 
     #[test]
@@ -347,7 +379,11 @@ mod tests {
         ];
         for (text, want) in cases {
             let got = check_audience(&claims(text), Some(&["a".into()]));
-            assert_eq!(got.map_or_else(|error| error.code().name(), |()| "ok"), want, "{text}");
+            assert_eq!(
+                got.map_or_else(|error| error.code().name(), |()| "ok"),
+                want,
+                "{text}"
+            );
         }
         assert!(check_audience(&claims("{}"), None).is_ok());
         assert!(check_audience(&claims(r#"{"aud":5}"#), None).is_err());

@@ -1,9 +1,7 @@
 //! Where the token is, that there is one only, and how it leaves the request.
 
 use super::{Error, IssuerId};
-use crate::request::{
-    Request, cookie_pairs, form_decode, parameters, split_once, split_query,
-};
+use crate::request::{Request, cookie_pairs, form_decode, parameters, split_once, split_query};
 use std::borrow::Cow;
 
 /// A place that carries tokens.
@@ -61,10 +59,7 @@ pub struct Found<'a> {
 /// # Errors
 /// [`Error::Ambiguous`] where two tokens differ or `Authorization` is repeated, and
 /// [`Error::Malformed`] for a scheme without a token.
-pub fn find<'a>(
-    request: &Request<'a>,
-    carriers: &[Carrier],
-) -> Result<Option<Found<'a>>, Error> {
+pub fn find<'a>(request: &Request<'a>, carriers: &[Carrier]) -> Result<Option<Found<'a>>, Error> {
     let mut found: Option<Found<'a>> = None;
     for (index, carrier) in carriers.iter().enumerate().take(MAX_CARRIERS) {
         let mut take = |token: Cow<'a, [u8]>| match &mut found {
@@ -76,7 +71,10 @@ pub fn find<'a>(
                 Ok(())
             }
             None => {
-                found = Some(Found { token, places: 1 << index });
+                found = Some(Found {
+                    token,
+                    places: 1 << index,
+                });
                 Ok(())
             }
         };
@@ -128,7 +126,9 @@ fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
         None => Some(value).filter(|value| !value.is_empty()),
         Some(scheme) => {
             let (first, rest) = split_once(value, b' ').unwrap_or((value, &[]));
-            first.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.trim_ascii_start())
+            first
+                .eq_ignore_ascii_case(scheme.as_bytes())
+                .then(|| rest.trim_ascii_start())
         }
     }
 }
@@ -162,10 +162,17 @@ pub fn removals<'s>(
     let mut removals = Vec::new();
     for source in chosen.clone() {
         if let Source::Header { name, scheme } = source
-            && request.values(name).any(|value| in_header(value, scheme.as_deref()).is_some())
-            && !removals.iter().any(|removal: &Removal| *removal.name == **name)
+            && request
+                .values(name)
+                .any(|value| in_header(value, scheme.as_deref()).is_some())
+            && !removals
+                .iter()
+                .any(|removal: &Removal| *removal.name == **name)
         {
-            removals.push(Removal { name: name.to_string(), rest: None });
+            removals.push(Removal {
+                name: name.to_string(),
+                rest: None,
+            });
         }
     }
     let cookies = chosen.clone().filter_map(|source| match source {
@@ -179,7 +186,10 @@ pub fn removals<'s>(
     });
     removals.extend(without_entries(request, prefixes));
     if let Some(path) = without_parameters(request, chosen) {
-        removals.push(Removal { name: ":path".into(), rest: Some(path) });
+        removals.push(Removal {
+            name: ":path".into(),
+            rest: Some(path),
+        });
     }
     removals
 }
@@ -201,7 +211,10 @@ fn without_cookies<'s>(
     pairs().any(gone).then(|| {
         let left: Vec<&[u8]> = pairs().filter(|pair| !gone(pair)).collect();
         let rest = (!left.is_empty()).then(|| left.join(&b"; "[..]));
-        Removal { name: "cookie".into(), rest }
+        Removal {
+            name: "cookie".into(),
+            rest,
+        }
     })
 }
 
@@ -209,11 +222,20 @@ fn without_entries<'s>(
     request: &Request<'_>,
     prefixes: impl Iterator<Item = &'s str> + Clone,
 ) -> Option<Removal> {
-    let gone = |entry: &[u8]| prefixes.clone().any(|prefix| entry.starts_with(prefix.as_bytes()));
+    let gone = |entry: &[u8]| {
+        prefixes
+            .clone()
+            .any(|prefix| entry.starts_with(prefix.as_bytes()))
+    };
     websocket_entries(request).any(gone).then(|| {
-        let left: Vec<&[u8]> = websocket_entries(request).filter(|entry| !gone(entry)).collect();
+        let left: Vec<&[u8]> = websocket_entries(request)
+            .filter(|entry| !gone(entry))
+            .collect();
         let rest = (!left.is_empty()).then(|| left.join(&b", "[..]));
-        Removal { name: "sec-websocket-protocol".into(), rest }
+        Removal {
+            name: "sec-websocket-protocol".into(),
+            rest,
+        }
     })
 }
 
@@ -236,9 +258,16 @@ pub fn without_parameters<'s>(
     if !query.split(|byte| *byte == b'&').any(gone) {
         return None;
     }
-    let left: Vec<&[u8]> = query.split(|byte| *byte == b'&').filter(|pair| !gone(pair)).collect();
+    let left: Vec<&[u8]> = query
+        .split(|byte| *byte == b'&')
+        .filter(|pair| !gone(pair))
+        .collect();
     let query = left.join(&b'&');
-    Some(if query.is_empty() { path.to_vec() } else { [path, b"?", &query].concat() })
+    Some(if query.is_empty() {
+        path.to_vec()
+    } else {
+        [path, b"?", &query].concat()
+    })
 }
 
 /// Whether the request's own host, or an allowed origin, made a request that a cookie authorises:
@@ -248,8 +277,12 @@ pub fn origin_allowed(request: &Request<'_>, origins: &[Box<str>]) -> bool {
     match (values.next(), values.next()) {
         (Some(_), Some(_)) => false,
         (Some(origin), None) => {
-            let Ok(origin) = std::str::from_utf8(origin) else { return false };
-            origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            let Ok(origin) = std::str::from_utf8(origin) else {
+                return false;
+            };
+            origins
+                .iter()
+                .any(|allowed| allowed.eq_ignore_ascii_case(origin))
                 || is_own(request, origin)
         }
         (None, _) => {
@@ -260,9 +293,19 @@ pub fn origin_allowed(request: &Request<'_>, origins: &[Box<str>]) -> bool {
 }
 
 fn is_own(request: &Request<'_>, origin: &str) -> bool {
-    let Some((scheme, host)) = origin.split_once("://") else { return false };
-    let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
-    let bare = |host: &str| host.strip_suffix(default).unwrap_or(host).to_ascii_lowercase();
+    let Some((scheme, host)) = origin.split_once("://") else {
+        return false;
+    };
+    let default = if scheme.eq_ignore_ascii_case("https") {
+        ":443"
+    } else {
+        ":80"
+    };
+    let bare = |host: &str| {
+        host.strip_suffix(default)
+            .unwrap_or(host)
+            .to_ascii_lowercase()
+    };
     request
         .first(":authority")
         .and_then(|authority| std::str::from_utf8(authority).ok())
@@ -276,13 +319,29 @@ mod tests {
 
     fn carriers() -> Vec<Carrier> {
         [
-            Source::Header { name: "authorization".into(), scheme: Some("Bearer".into()) },
-            Source::Header { name: "x-token".into(), scheme: None },
-            Source::Cookie { name: "session".into(), origins: Vec::new() },
-            Source::Query { name: "access_token".into() },
-            Source::WebsocketProtocol { prefix: "bearer.".into() },
+            Source::Header {
+                name: "authorization".into(),
+                scheme: Some("Bearer".into()),
+            },
+            Source::Header {
+                name: "x-token".into(),
+                scheme: None,
+            },
+            Source::Cookie {
+                name: "session".into(),
+                origins: Vec::new(),
+            },
+            Source::Query {
+                name: "access_token".into(),
+            },
+            Source::WebsocketProtocol {
+                prefix: "bearer.".into(),
+            },
         ]
-        .map(|source| Carrier { source, issuers: vec![IssuerId(0)] })
+        .map(|source| Carrier {
+            source,
+            issuers: vec![IssuerId(0)],
+        })
         .into()
     }
 
@@ -297,10 +356,28 @@ mod tests {
             (&[(b"authorization", b"")], "-"),
             (&[(b"authorization", b"Basic Bearer t")], "-"),
             (&[(b"authorization", b"Bearert")], "-"),
-            (&[(b"authorization", b"Bearer t"), (b"authorization", b"Bearer t")], "token_ambiguous"),
-            (&[(b"authorization", b"Basic x"), (b"authorization", b"Bearer t")], "token_ambiguous"),
-            (&[(b"authorization", b"Bearer t"), (b"x-token", b"t")], "t 3"),
-            (&[(b"authorization", b"Bearer t"), (b"x-token", b"u")], "token_ambiguous"),
+            (
+                &[
+                    (b"authorization", b"Bearer t"),
+                    (b"authorization", b"Bearer t"),
+                ],
+                "token_ambiguous",
+            ),
+            (
+                &[
+                    (b"authorization", b"Basic x"),
+                    (b"authorization", b"Bearer t"),
+                ],
+                "token_ambiguous",
+            ),
+            (
+                &[(b"authorization", b"Bearer t"), (b"x-token", b"t")],
+                "t 3",
+            ),
+            (
+                &[(b"authorization", b"Bearer t"), (b"x-token", b"u")],
+                "token_ambiguous",
+            ),
             (&[(b"cookie", b"a=b; session=t; session=")], "t 4"),
             (&[(b"cookie", b"session=t; session=u")], "token_ambiguous"),
             (&[(b":path", b"/?access%5Ftoken=t&access_token=t")], "t 8"),

@@ -10,10 +10,16 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const CURVES: [(ObjectIdentifier, Curve); 4] = [
-    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), Curve::P256),
+    (
+        ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
+        Curve::P256,
+    ),
     (ObjectIdentifier::new_unwrap("1.3.132.0.34"), Curve::P384),
     (ObjectIdentifier::new_unwrap("1.3.132.0.35"), Curve::P521),
-    (ObjectIdentifier::new_unwrap("1.3.132.0.10"), Curve::Secp256k1),
+    (
+        ObjectIdentifier::new_unwrap("1.3.132.0.10"),
+        Curve::Secp256k1,
+    ),
 ];
 
 /// Reads a public key from PEM (RFC 7468). Of a certificate only the key counts: neither its chain
@@ -23,7 +29,11 @@ const CURVES: [(ObjectIdentifier, Curve); 4] = [
 /// Says what is wrong, and shows nothing of the text.
 pub fn parse(text: &str) -> Result<Material, &'static str> {
     // YAML and JSON carry PEM with indentation.
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let (label, der) = der::pem::decode_vec(lines.join("\n").as_bytes())
         .map(|(label, der)| (label.to_owned(), der))
         .map_err(|_| "not PEM: expected `-----BEGIN PUBLIC KEY-----`, base64 lines and its end")?;
@@ -45,7 +55,10 @@ pub fn parse(text: &str) -> Result<Material, &'static str> {
 pub fn from_certificate(der: &[u8]) -> Result<Material, &'static str> {
     let bad = "not an X.509 certificate";
     let certificate = Certificate::from_der(der).map_err(|_| bad)?;
-    let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
+    let spki = certificate
+        .tbs_certificate()
+        .subject_public_key_info()
+        .to_der();
     from_spki(&spki.map_err(|_| bad)?)
 }
 
@@ -66,7 +79,10 @@ fn from_spki(der: &[u8]) -> Result<Material, &'static str> {
             .iter()
             .find(|(known, _)| *known == oid)
             .ok_or("curve is not P-256, P-384, P-521 or secp256k1")?;
-        return Ok(Material::Ec { curve: *curve, point: bits.to_vec() });
+        return Ok(Material::Ec {
+            curve: *curve,
+            point: bits.to_vec(),
+        });
     }
     Err("key is neither RSA, nor of an elliptic curve, nor Ed25519")
 }

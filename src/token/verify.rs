@@ -52,7 +52,11 @@ pub struct Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, issuer: None, kid: None }
+        Self {
+            error,
+            issuer: None,
+            kid: None,
+        }
     }
 }
 
@@ -90,12 +94,25 @@ pub fn verify(
 
     let known = |kid: &&String| issuer.keys.iter().any(|key| key.kid() == Some(kid));
     let named = compact.header.kid.as_ref().filter(known).cloned();
-    let failed = |error| Failure { error, issuer: Some(id), kid: named.clone() };
+    let failed = |error| Failure {
+        error,
+        issuer: Some(id),
+        kid: named.clone(),
+    };
     let kid = check_signature(&compact, issuer, algorithm).map_err(failed)?;
     check_claims(&compact, issuer, now).map_err(failed)?;
 
-    let subject = issuer.subject.value(&compact.payload).and_then(Value::as_str).map(str::to_owned);
-    Ok(VerifiedToken { issuer: id, claims: compact.payload, kid, subject })
+    let subject = issuer
+        .subject
+        .value(&compact.payload)
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    Ok(VerifiedToken {
+        issuer: id,
+        claims: compact.payload,
+        kid,
+        subject,
+    })
 }
 
 fn check_signature(
@@ -104,12 +121,12 @@ fn check_signature(
     algorithm: Option<Algorithm>,
 ) -> Result<Option<String>, Error> {
     let algorithm = algorithm.ok_or(Error::AlgorithmNotAllowed)?;
-    let mut candidates =
-        issuer.keys.candidates(compact.header.kid.as_deref(), Some(algorithm)).map_err(|none| {
-            match none {
-                NoCandidate::Kid => Error::KeyUnknown,
-                NoCandidate::Algorithm => Error::AlgorithmNotAllowed,
-            }
+    let mut candidates = issuer
+        .keys
+        .candidates(compact.header.kid.as_deref(), Some(algorithm))
+        .map_err(|none| match none {
+            NoCandidate::Kid => Error::KeyUnknown,
+            NoCandidate::Algorithm => Error::AlgorithmNotAllowed,
         })?;
     candidates
         .find(|key| key.verify(algorithm, compact.signing_input, &compact.signature))

@@ -39,7 +39,10 @@ impl Builder<'_> {
         }
         if let Some((one, other)) = route::find_tie(&routes) {
             let name = |id: crate::policy::RouteId| {
-                routes.get(id.0).map(|route| route.name.to_string()).unwrap_or_default()
+                routes
+                    .get(id.0)
+                    .map(|route| route.name.to_string())
+                    .unwrap_or_default()
             };
             return Err(place.index(other.0).error(format!(
                 "routes `{}` and `{}` tie: they match the same requests equally well; make a \
@@ -72,17 +75,19 @@ impl Builder<'_> {
             Some(raw::Token::None) => TokenMode::None,
         };
         if raw.path_safety.case.is_some() {
-            return Err(place.key("path_safety").key("case").error(
-                "goes with the top-level `path_safety` only: all routes share one index",
-            ));
+            return Err(place
+                .key("path_safety")
+                .key("case")
+                .error("goes with the top-level `path_safety` only: all routes share one index"));
         }
         let methods = match (&raw.methods, raw.deny) {
             (Some(own), _) => methods(Some(own), &place.key("methods"))?,
             // A deny route that names no method closes all of them.
             (None, true) => Methods::Every,
-            (None, false) => {
-                methods(defaults.methods.as_deref(), &top.key("defaults").key("methods"))?
-            }
+            (None, false) => methods(
+                defaults.methods.as_deref(),
+                &top.key("defaults").key("methods"),
+            )?,
         };
         let (carriers, require) = if raw.deny {
             check_deny(raw, place)?;
@@ -108,7 +113,11 @@ impl Builder<'_> {
             token: if raw.deny { TokenMode::None } else { token },
             carriers,
             require,
-            upgrade: raw.upgrade.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
+            upgrade: raw
+                .upgrade
+                .iter()
+                .map(|name| name.to_ascii_lowercase().into())
+                .collect(),
             relaxed: self.relaxed.union(hazards(&raw.path_safety)),
             mode: mode(raw.mode),
         })
@@ -142,7 +151,10 @@ impl Builder<'_> {
                 None => Ok(Vec::new()),
             };
         }
-        let named = raw.issuers.as_ref().map(|names| (names, place.key("issuers")));
+        let named = raw
+            .issuers
+            .as_ref()
+            .map(|names| (names, place.key("issuers")));
         let default = defaults.issuers.as_ref();
         let default = default.map(|names| (names, top.key("defaults").key("issuers")));
         match named.or(default) {
@@ -175,7 +187,9 @@ pub(super) fn hazards(raw: &raw::PathSafety) -> Hazards {
 }
 
 fn hosts(raw: Option<&[String]>, place: &Place) -> Result<Vec<HostPattern>, ConfigError> {
-    let Some(raw) = raw else { return Ok(Vec::new()) };
+    let Some(raw) = raw else {
+        return Ok(Vec::new());
+    };
     check_not_empty(raw, place)?;
     let pattern = |(index, text): (usize, &String)| {
         HostPattern::parse(text)
@@ -185,16 +199,22 @@ fn hosts(raw: Option<&[String]>, place: &Place) -> Result<Vec<HostPattern>, Conf
 }
 
 fn methods(raw: Option<&[String]>, place: &Place) -> Result<Methods, ConfigError> {
-    let Some(raw) = raw else { return Ok(Methods::Every) };
+    let Some(raw) = raw else {
+        return Ok(Methods::Every);
+    };
     check_not_empty(raw, place)?;
     // RFC 9110 section 9.1: a token, compared with case.
     let plain = |name: &String| {
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
     };
     if let Some(index) = raw.iter().position(|name| !plain(name)) {
-        return Err(place.index(index).error("a method is written in upper case, as `GET`"));
+        return Err(place
+            .index(index)
+            .error("a method is written in upper case, as `GET`"));
     }
-    Ok(Methods::Listed(raw.iter().map(|name| name.as_str().into()).collect()))
+    Ok(Methods::Listed(
+        raw.iter().map(|name| name.as_str().into()).collect(),
+    ))
 }
 
 /// What a deny route asks would never be asked.
@@ -258,12 +278,22 @@ fn carriers(
 ) -> Result<Vec<Carrier>, ConfigError> {
     let mut carriers: Vec<Carrier> = Vec::new();
     for id in accepted {
-        for source in issuers.get(id.0).map(|issuer| issuer.sources.as_slice()).unwrap_or_default() {
-            match carriers.iter_mut().find(|carrier| carrier.source == *source) {
+        for source in issuers
+            .get(id.0)
+            .map(|issuer| issuer.sources.as_slice())
+            .unwrap_or_default()
+        {
+            match carriers
+                .iter_mut()
+                .find(|carrier| carrier.source == *source)
+            {
                 Some(carrier) if carrier.issuers.contains(id) => {}
                 Some(carrier) => carrier.issuers.push(*id),
                 None => {
-                    carriers.push(Carrier { source: source.clone(), issuers: vec![*id] });
+                    carriers.push(Carrier {
+                        source: source.clone(),
+                        issuers: vec![*id],
+                    });
                 }
             }
         }

@@ -23,6 +23,8 @@ pub struct Key {
     pub pem: String,
     /// An RSA key as PKCS#1, else nothing.
     pub pkcs1: Option<String>,
+    /// The private key of an elliptic curve, for a TLS endpoint, else nothing.
+    pub private_pem: Option<String>,
     signer: Signer,
 }
 
@@ -46,7 +48,6 @@ macro_rules! elliptic {
         #[doc = concat!("A fresh ", $curve, " key for ", $algorithm, ".")]
         pub fn $name(kid: &str) -> Self {
             use $name::ecdsa::{Signature, SigningKey, signature::Signer};
-            use $name::pkcs8::{EncodePublicKey, LineEnding};
             let key = std::iter::repeat_with(|| {
                 let mut scalar = random($bytes);
                 if $bytes == 66 {
@@ -57,13 +58,15 @@ macro_rules! elliptic {
             .find_map(Result::ok)
             .unwrap();
             let public = key.verifying_key().to_sec1_point(false);
+            let private = $name::SecretKey::from(&key).to_sec1_pem(Default::default()).unwrap();
             let (x, y) = public.as_bytes()[1..].split_at($bytes);
             Key {
                 kid: kid.to_owned(),
                 algorithm: $algorithm,
                 jwk: json!({"kty": "EC", "crv": $curve, "kid": kid, "x": base64url(x), "y": base64url(y)}),
-                pem: key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap(),
+                pem: $name::PublicKey::from(key.verifying_key()).to_string(),
                 pkcs1: None,
+                private_pem: Some(private.to_string()),
                 signer: Box::new(move |_, message| {
                     let signature: Signature = key.sign(message);
                     signature.to_bytes().to_vec()
@@ -88,6 +91,7 @@ impl Key {
             jwk: json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": base64url(&*pair.pk)}),
             pem: pair.pk.to_pem(),
             pkcs1: None,
+            private_pem: None,
             signer: Box::new(move |_, message| pair.sk.sign(message, None).to_vec()),
         }
     }
@@ -105,14 +109,25 @@ impl Key {
             jwk: json!({"kty": "RSA", "kid": kid, "n": base64url(&n), "e": base64url(&e)}),
             pem: public.to_public_key_pem(LineEnding::LF).unwrap(),
             pkcs1: Some(public.to_pkcs1_pem(LineEnding::LF).unwrap()),
+            private_pem: None,
             signer: Box::new(move |algorithm, message| {
                 let rng = &mut rsa::rand_core::OsRng;
                 match algorithm {
-                    "RS384" => private.sign(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message)),
-                    "RS512" => private.sign(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message)),
-                    "PS256" => private.sign_with_rng(rng, Pss::new::<Sha256>(), &Sha256::digest(message)),
-                    "PS384" => private.sign_with_rng(rng, Pss::new::<Sha384>(), &Sha384::digest(message)),
-                    "PS512" => private.sign_with_rng(rng, Pss::new::<Sha512>(), &Sha512::digest(message)),
+                    "RS384" => {
+                        private.sign(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message))
+                    }
+                    "RS512" => {
+                        private.sign(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message))
+                    }
+                    "PS256" => {
+                        private.sign_with_rng(rng, Pss::new::<Sha256>(), &Sha256::digest(message))
+                    }
+                    "PS384" => {
+                        private.sign_with_rng(rng, Pss::new::<Sha384>(), &Sha384::digest(message))
+                    }
+                    "PS512" => {
+                        private.sign_with_rng(rng, Pss::new::<Sha512>(), &Sha512::digest(message))
+                    }
                     _ => private.sign(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message)),
                 }
                 .unwrap()
@@ -134,6 +149,7 @@ impl Key {
             jwk: json!({"kty": "oct", "kid": kid, "k": base64url(&secret)}),
             pem: text.to_owned(),
             pkcs1: None,
+            private_pem: None,
             signer: Box::new(move |algorithm, message| match algorithm {
                 "HS384" => hmac_sha512::sha384::HMAC::mac(message, &secret).to_vec(),
                 "HS512" => hmac_sha512::HMAC::mac(message, &secret).to_vec(),

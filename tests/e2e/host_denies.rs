@@ -1,0 +1,96 @@
+//! A host that denies what loading needs: no request passes, and the log says why.
+
+use serde_json::json;
+
+use crate::harness::keys::{Key, P256};
+use crate::harness::{Proxy, Request, Setup, Table, claims, filter};
+
+/// Starts with one function denied and expects every request to be refused.
+fn check(function: &'static str) {
+    let routes = json!([{"name": "open", "paths": ["/open"], "token": "none"}, {"name": "closed", "paths": ["/closed"]}]);
+    let proxy = Proxy::start(Setup::new(filter(routes)).denying(function).workers(2));
+    let token = claims().sign(&P256);
+    let mut table = Table::new();
+    for round in 0..5 {
+        for request in [
+            Request::get("/open"),
+            Request::get("/closed"),
+            Request::get("/closed").bearer(&token),
+            Request::get("/x"),
+        ] {
+            let exchange = proxy.send(request);
+            table.row(
+                format!("{function}, round {round}"),
+                exchange.outcome(),
+                "internal_error",
+            );
+        }
+    }
+    table.check();
+    let log = proxy.envoy.log.text_from(0);
+    let own: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("wasm log"))
+        .collect();
+    let subject = match function {
+        "proxy_define_metric" => "metric",
+        _ => "clock",
+    };
+    assert!(
+        own.iter().any(|line| line.to_lowercase().contains(subject)),
+        "the filter's log says nothing of a {subject}:\n{log}"
+    );
+}
+
+#[test]
+fn without_metrics_every_request_is_refused() {
+    check("proxy_define_metric");
+}
+
+#[test]
+fn without_a_clock_every_request_is_refused() {
+    check("proxy_get_current_time_nanoseconds");
+}
+
+#[test]
+fn without_any_one_of_the_other_functions_the_gate_stays_shut() {
+    let setup = Setup::new(filter(json!([{"name": "closed", "paths": ["/closed"]}])));
+    let proxy = Proxy::start(setup.clone().pushed());
+    let mut table = Table::new();
+    for function in [
+        "proxy_get_header_map_pairs",
+        "proxy_get_header_map_value",
+        "proxy_set_property",
+        "proxy_get_property",
+        "proxy_call_foreign_function",
+        "proxy_set_tick_period_milliseconds",
+        "proxy_set_shared_data",
+        "proxy_log",
+        "proxy_increment_metric",
+        "proxy_remove_header_map_value",
+        "proxy_replace_header_map_value",
+        "proxy_add_header_map_value",
+        "proxy_get_buffer_bytes",
+        "random_get",
+        "clock_time_get",
+    ] {
+        // Refused or not: the gate is to be shut, by this filter or by the one before.
+        let _ = proxy.push_setup(&setup.clone().denying(function).pushed());
+        let forged = claims().sign_under(&Key::p256("p256-1"), &json!({"alg": "ES256"}));
+        for request in [
+            Request::get("/closed"),
+            Request::get("/x"),
+            Request::get("/closed").bearer(&forged),
+        ] {
+            let outcome = proxy
+                .try_send(proxy.envoy.address, request)
+                .map(|exchange| exchange.outcome());
+            table.hold(
+                function,
+                outcome.as_deref() != Ok("allowed"),
+                "a request passed",
+            );
+        }
+    }
+    table.check();
+}

@@ -1,0 +1,41 @@
+//! End-to-end tests: a real Envoy, the built filter, an upstream that echoes, and effects to look at (statuses, headers
+//! seen by the upstream, audit lines, access log, stats).
+//!
+//! `CLAIMGATE_WASM` names the filter and `ENVOY` the command that starts Envoy; `make test` builds and fetches both.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+mod harness;
+
+mod algorithms;
+mod audit;
+mod certificates;
+mod claims;
+mod compact;
+mod conditions;
+mod configuration;
+mod grpc;
+mod host_denies;
+mod host_safety;
+mod hostile;
+mod http2;
+mod identity;
+mod metrics;
+mod modes;
+mod path_safety;
+mod placeholders;
+mod refused_configurations;
+mod reload;
+mod responses;
+mod routes;
+mod secrecy;
+mod shadow;
+mod signatures;
+mod token_places;
+mod workers;
