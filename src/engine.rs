@@ -77,11 +77,7 @@ pub struct Outcome<'r> {
 impl Outcome<'_> {
     /// The code of the refusal, enforced or not, or of the token that `lenient` passed over.
     pub fn code(&self) -> Option<Code> {
-        let refusal = self
-            .refusal
-            .as_ref()
-            .or(self.shadowed.as_ref())
-            .map(|refusal| refusal.code);
+        let refusal = self.refusal.as_ref().or(self.shadowed.as_ref()).map(|refusal| refusal.code);
         refusal.or(self.lenient.as_ref().map(Error::code))
     }
 }
@@ -170,10 +166,7 @@ impl Engine {
             Err(failure) => {
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
                 if route.token != TokenMode::Lenient {
-                    return Err(Refusal::new(
-                        failure.error.code(),
-                        failure.error.to_string(),
-                    ));
+                    return Err(Refusal::new(failure.error.code(), failure.error.to_string()));
                 }
                 outcome.lenient = Some(failure.error);
                 None
@@ -209,10 +202,7 @@ impl Engine {
                 scope: Some(scope),
                 ..Refusal::new(Code::ScopeInsufficient, "scopes do not cover the route")
             },
-            None => Refusal::new(
-                Code::ClaimsInsufficient,
-                "condition of the route does not hold",
-            ),
+            None => Refusal::new(Code::ClaimsInsufficient, "condition of the route does not hold"),
         })
     }
 
@@ -234,9 +224,8 @@ impl Engine {
                 return Err(Refusal::new(Code::RouteDenied, "a deny route matches"));
             }
         }
-        let mut matches = readings
-            .iter()
-            .map(|path| self.router.find(&self.routes, host, path, method));
+        let mut matches =
+            readings.iter().map(|path| self.router.find(&self.routes, host, path, method));
         let first = matches.next().unwrap_or(Match::None);
         if matches.any(|other| other != first) {
             return Err(ambiguous("path whose readings take different routes"));
@@ -244,9 +233,7 @@ impl Engine {
         let id = match first {
             Match::Route(id) => id,
             _ if safe.hazards() != Default::default() => {
-                return Err(ambiguous(
-                    "path with `%2f`, `;` or `//` that no route relaxes",
-                ));
+                return Err(ambiguous("path with `%2f`, `;` or `//` that no route relaxes"));
             }
             Match::None => return Err(Refusal::new(Code::NoRoute, "no route matches")),
             Match::Method(allow) => {
@@ -256,18 +243,12 @@ impl Engine {
                 });
             }
         };
-        let lost = || {
-            Refusal::new(
-                Code::InternalError,
-                "the index names a route that is not there",
-            )
-        };
+        let lost =
+            || Refusal::new(Code::InternalError, "the index names a route that is not there");
         let route = self.routes.get(id.0).ok_or_else(lost)?;
         *found = Some(id);
         if !safe.hazards().within(route.relaxed) {
-            return Err(ambiguous(
-                "path with `%2f`, `;` or `//` that its route does not relax",
-            ));
+            return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
         }
         let mut captures = readings.iter().map(|path| route.captures(host, path));
         let first = captures.next();
@@ -319,30 +300,20 @@ impl Engine {
         }
         if let Some(token) = &outcome.token {
             let headers = self.identity.headers(token, &self.issuers);
-            outcome
-                .edits
-                .extend(headers.map(|(name, value)| Edit::Add(name.to_owned(), value)));
+            outcome.edits.extend(headers.map(|(name, value)| Edit::Add(name.to_owned(), value)));
         }
     }
 }
 
 fn check_upgrade(request: &Request<'_>, route: &Route) -> Result<(), Refusal> {
-    let mut protocols = request
-        .values("upgrade")
-        .flat_map(|value| value.split(|b| *b == b','));
+    let mut protocols = request.values("upgrade").flat_map(|value| value.split(|b| *b == b','));
     let taken = |protocol: &[u8]| {
-        route
-            .upgrade
-            .iter()
-            .any(|own| own.as_bytes().eq_ignore_ascii_case(protocol.trim_ascii()))
+        route.upgrade.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(protocol.trim_ascii()))
     };
     if protocols.all(taken) {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::NoRoute,
-        "the route does not upgrade to this protocol",
-    ))
+    Err(Refusal::new(Code::NoRoute, "the route does not upgrade to this protocol"))
 }
 
 /// A token that only a cookie carries authorises no more than reading, unless the origin is known
@@ -358,11 +329,10 @@ fn check_origin(
     if reads && request.first("upgrade").is_none() {
         return Ok(());
     }
-    let mut carriers = route
-        .carriers
-        .iter()
-        .enumerate()
-        .filter(|(index, carrier)| places >> index & 1 == 1 && carrier.issuers.contains(&issuer));
+    let mut carriers =
+        route.carriers.iter().enumerate().filter(|(index, carrier)| {
+            places >> index & 1 == 1 && carrier.issuers.contains(&issuer)
+        });
     let safe = carriers.any(|(_, carrier)| match &carrier.source {
         Source::Cookie { origins, .. } => extract::origin_allowed(request, origins),
         Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => true,
@@ -370,8 +340,5 @@ fn check_origin(
     if safe {
         return Ok(());
     }
-    Err(Refusal::new(
-        Code::OriginRefused,
-        "a cookie's token from a foreign or unknown origin",
-    ))
+    Err(Refusal::new(Code::OriginRefused, "a cookie's token from a foreign or unknown origin"))
 }

@@ -80,38 +80,19 @@ impl Identity {
         names.extend(OVERRIDES.map(Box::from));
         names.extend(headers.iter().map(|header| normal(&header.name).into()));
         names.extend(payload.iter().map(|name| normal(name).into()));
-        let lengths = names
-            .iter()
-            .map(|name| name.len())
-            .fold(0, |bits, n| bits | length_bit(n));
-        Self {
-            headers,
-            payload,
-            names,
-            prefixes,
-            lengths,
-        }
+        let lengths = names.iter().map(|name| name.len()).fold(0, |bits, n| bits | length_bit(n));
+        Self { headers, payload, names, prefixes, lengths }
     }
 
     /// Whether a header of this name is taken from the client: in lower case, with every character
     /// that is no letter or digit as `-`, since CGI, WSGI and PHP do not tell them apart.
     pub fn manages(&self, name: &[u8]) -> bool {
         let alike = |managed: &str| {
-            managed
-                .bytes()
-                .zip(name)
-                .all(|(managed, byte)| managed == normal_byte(*byte))
+            managed.bytes().zip(name).all(|(managed, byte)| managed == normal_byte(*byte))
         };
         let whole = self.lengths & length_bit(name.len()) != 0
-            && self
-                .names
-                .iter()
-                .any(|managed| managed.len() == name.len() && alike(managed));
-        whole
-            || self
-                .prefixes
-                .iter()
-                .any(|prefix| prefix.len() <= name.len() && alike(prefix))
+            && self.names.iter().any(|managed| managed.len() == name.len() && alike(managed));
+        whole || self.prefixes.iter().any(|prefix| prefix.len() <= name.len() && alike(prefix))
     }
 
     /// The headers that a token gives.
@@ -124,11 +105,9 @@ impl Identity {
             let claims = token.claims();
             let value: Option<Cow<'_, Value>> = match &header.source {
                 Source::Claim(path) => path.value(claims).map(Cow::Borrowed),
-                Source::Attribute(paths) => paths
-                    .get(token.issuer().0)?
-                    .as_ref()?
-                    .value(claims)
-                    .map(Cow::Borrowed),
+                Source::Attribute(paths) => {
+                    paths.get(token.issuer().0)?.as_ref()?.value(claims).map(Cow::Borrowed)
+                }
                 Source::Issuer => {
                     let name = issuers.get(token.issuer().0)?.name.to_string();
                     Some(Cow::Owned(Value::String(name)))
@@ -149,17 +128,11 @@ fn length_bit(length: usize) -> u128 {
 }
 
 fn normal(name: &str) -> String {
-    name.bytes()
-        .map(|byte| char::from(normal_byte(byte)))
-        .collect()
+    name.bytes().map(|byte| char::from(normal_byte(byte))).collect()
 }
 
 fn normal_byte(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() {
-        byte.to_ascii_lowercase()
-    } else {
-        b'-'
-    }
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
 }
 
 /// A claim as a header's value; `None` where it has none of this format.
@@ -168,10 +141,8 @@ fn write(value: &Value, format: Format) -> Option<String> {
         (_, Value::Null) => None,
         (Format::Text, value) => Some(escape(&scalar(value)?, false)),
         (Format::Csv, Value::Array(items)) => {
-            let items: Option<Vec<String>> = items
-                .iter()
-                .map(|item| Some(escape(&scalar(item)?, true)))
-                .collect();
+            let items: Option<Vec<String>> =
+                items.iter().map(|item| Some(escape(&scalar(item)?, true))).collect();
             Some(items?.join(","))
         }
         (Format::Csv, value) => Some(escape(&scalar(value)?, true)),
@@ -241,11 +212,8 @@ mod tests {
             source: Source::Issuer,
             format: Format::Text,
         };
-        let identity = Identity::new(
-            vec![header],
-            Some("x-jwt-payload".into()),
-            &["x-internal-*".into()],
-        );
+        let identity =
+            Identity::new(vec![header], Some("x-jwt-payload".into()), &["x-internal-*".into()]);
         let cases = [
             ("x-user-id", true),
             ("X-User-Id", true),
@@ -291,11 +259,7 @@ mod tests {
             (r#""a,b""#, Format::Csv, Some("a%2Cb")),
             (r#"["a",{}]"#, Format::Csv, None),
             ("[]", Format::Csv, Some("")),
-            (
-                r#"{"a":"\u00e4\ud83d\ude00"}"#,
-                Format::Json,
-                Some(r#"{"a":"\u00e4\ud83d\ude00"}"#),
-            ),
+            (r#"{"a":"\u00e4\ud83d\ude00"}"#, Format::Json, Some(r#"{"a":"\u00e4\ud83d\ude00"}"#)),
             (r#"["a","\n"]"#, Format::Json, Some(r#"["a","\n"]"#)),
             (r#"["a"]"#, Format::Base64, Some("WyJhIl0")),
             (r#""a""#, Format::Base64, Some("YQ")),

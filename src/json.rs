@@ -69,10 +69,7 @@ fn integer(number: &Number) -> Option<i128> {
         return Some(n.into());
     }
     // 2^64 is exact in a double; beyond it integers do not occur but as doubles.
-    number
-        .as_f64()
-        .filter(|n| n.fract() == 0.0 && n.abs() < 1.8e19)
-        .map(|n| n as i128)
+    number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 1.8e19).map(|n| n as i128)
 }
 
 /// Why a document is not acceptable JSON.
@@ -115,9 +112,7 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Value::Number(value.into()))
     }
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("number out of range"))
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(Value::String(value.to_owned()))
@@ -167,12 +162,7 @@ mod tests {
             (&[b'['; 100_000], false),
         ];
         for (text, good) in cases {
-            assert_eq!(
-                parse(text).is_ok(),
-                good,
-                "{}",
-                String::from_utf8_lossy(text)
-            );
+            assert_eq!(parse(text).is_ok(), good, "{}", String::from_utf8_lossy(text));
         }
     }
 

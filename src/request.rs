@@ -66,10 +66,7 @@ impl<'a> Request<'a> {
 
     /// Every value of a header, by its name in lower case.
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.headers
-            .iter()
-            .filter(move |(n, _)| *n == name.as_bytes())
-            .map(|(_, value)| *value)
+        self.headers.iter().filter(move |(n, _)| *n == name.as_bytes()).map(|(_, value)| *value)
     }
 
     /// The first value of a header.
@@ -119,9 +116,7 @@ pub fn cookie_pairs(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     value.split(|byte| *byte == b';').filter_map(|pair| {
         let (name, value) = split_once(pair, b'=')?;
         let value = value.trim_ascii();
-        let unquoted = value
-            .strip_prefix(b"\"")
-            .and_then(|v| v.strip_suffix(b"\""));
+        let unquoted = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
         Some((name.trim_ascii(), unquoted.unwrap_or(value)))
     })
 }
@@ -131,13 +126,8 @@ pub fn form_decode(raw: &[u8]) -> Option<Cow<'_, str>> {
     if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {
         return std::str::from_utf8(raw).ok().map(Cow::Borrowed);
     }
-    let spaced: Vec<u8> = raw
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
-    String::from_utf8(percent_decode(&spaced).collect())
-        .ok()
-        .map(Cow::Owned)
+    let spaced: Vec<u8> = raw.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    String::from_utf8(percent_decode(&spaced).collect()).ok().map(Cow::Owned)
 }
 
 /// Splits at the first such byte, which belongs to neither part.

@@ -104,47 +104,27 @@ impl Code {
         }
         match self {
             HostAmbiguous => row!("host_ambiguous", 400, "The host is missing or malformed"),
-            PathAmbiguous => row!(
-                "path_ambiguous",
-                400,
-                "The path can be read in more than one way"
-            ),
-            TokenAmbiguous => row!(
-                "token_ambiguous",
-                400,
-                "The request carries more than one token"
-            ),
+            PathAmbiguous => {
+                row!("path_ambiguous", 400, "The path can be read in more than one way")
+            }
+            TokenAmbiguous => {
+                row!("token_ambiguous", 400, "The request carries more than one token")
+            }
             TokenMissing => row!("token_missing", 401, "A token is required"),
             TokenMalformed => row!("token_malformed", 401, "The token is malformed"),
             TokenTooLarge => row!("token_too_large", 401, "The token is too large"),
             AlgorithmNotAllowed => {
-                row!(
-                    "algorithm_not_allowed",
-                    401,
-                    "The token's algorithm is not allowed"
-                )
+                row!("algorithm_not_allowed", 401, "The token's algorithm is not allowed")
             }
             KeyUnknown => row!("key_unknown", 401, "The token's key is unknown"),
             SignatureInvalid => row!("signature_invalid", 401, "The token's signature is invalid"),
             TokenExpired => row!("token_expired", 401, "The token has expired"),
             TokenNotYetValid => row!("token_not_yet_valid", 401, "The token is not valid yet"),
             TokenLifetimeTooLong => {
-                row!(
-                    "token_lifetime_too_long",
-                    401,
-                    "The token's lifetime is too long"
-                )
+                row!("token_lifetime_too_long", 401, "The token's lifetime is too long")
             }
-            IssuerUnknown => row!(
-                "issuer_unknown",
-                401,
-                "The token's issuer is not accepted here"
-            ),
-            AudienceMismatch => row!(
-                "audience_mismatch",
-                401,
-                "The token is for another audience"
-            ),
+            IssuerUnknown => row!("issuer_unknown", 401, "The token's issuer is not accepted here"),
+            AudienceMismatch => row!("audience_mismatch", 401, "The token is for another audience"),
             TypeMismatch => row!("type_mismatch", 401, "The token is of another type"),
             ClaimMissing => row!("claim_missing", 401, "The token lacks a required claim"),
             CriticalHeaderUnsupported => row!(
@@ -155,24 +135,12 @@ impl Code {
             NoRoute => row!("no_route", 403, "Nothing is open here"),
             RouteDenied => row!("route_denied", 403, "This is closed to everyone"),
             ClaimsInsufficient => {
-                row!(
-                    "claims_insufficient",
-                    403,
-                    "The identity is not permitted to do this"
-                )
+                row!("claims_insufficient", 403, "The identity is not permitted to do this")
             }
             ScopeInsufficient => {
-                row!(
-                    "scope_insufficient",
-                    403,
-                    "The token's scope does not cover this"
-                )
+                row!("scope_insufficient", 403, "The token's scope does not cover this")
             }
-            OriginRefused => row!(
-                "origin_refused",
-                403,
-                "The request comes from a foreign origin"
-            ),
+            OriginRefused => row!("origin_refused", 403, "The request comes from a foreign origin"),
             MethodNotAllowed => row!("method_not_allowed", 405, "The method is not allowed here"),
             InternalError => row!("internal_error", 503, "The access proxy cannot decide"),
         }
@@ -195,12 +163,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that says no more than this.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-            allow: None,
-            scope: None,
-        }
+        Self { code, reason: reason.into(), allow: None, scope: None }
     }
 }
 
@@ -282,18 +245,11 @@ pub fn render(
         if protocol == Protocol::GrpcWeb {
             headers.push(("grpc-status", code.grpc_status().to_string()));
             headers.push(("grpc-message", code.title().to_owned()));
-            headers.push((
-                "access-control-expose-headers",
-                "grpc-status, grpc-message".to_owned(),
-            ));
+            headers.push(("access-control-expose-headers", "grpc-status, grpc-message".to_owned()));
         }
         let request_id = request_id.and_then(|id| std::str::from_utf8(id).ok());
-        let problem = Problem {
-            status: code.status(),
-            title: code.title(),
-            code: code.name(),
-            request_id,
-        };
+        let problem =
+            Problem { status: code.status(), title: code.title(), code: code.name(), request_id };
         serde_json::to_vec(&problem).unwrap_or_default()
     };
     Response {
@@ -327,9 +283,7 @@ fn challenge(refusal: &Refusal, realm: &str, token_sent: bool) -> String {
 
 /// The inside of a quoted-string (RFC 9110 section 5.6.4).
 fn quoted(text: &str) -> String {
-    let visible = text
-        .chars()
-        .filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\'));
+    let visible = text.chars().filter(|c| matches!(c, ' '..='~') && !matches!(c, '"' | '\\'));
     visible.collect()
 }
 
@@ -340,28 +294,16 @@ mod tests {
     #[test]
     fn codes_are_distinct_and_spelled_alike() {
         for (index, code) in Code::ALL.into_iter().enumerate() {
-            assert!(
-                Code::ALL
-                    .iter()
-                    .skip(index + 1)
-                    .all(|other| other.name() != code.name())
-            );
+            assert!(Code::ALL.iter().skip(index + 1).all(|other| other.name() != code.name()));
             assert_eq!(code.details(), format!("claimgate.{}", code.name()));
         }
     }
 
     #[test]
     fn challenges_as_rfc_6750_says() {
-        let scope = Refusal {
-            scope: Some("a b".into()),
-            ..Refusal::new(ScopeInsufficient, "")
-        };
+        let scope = Refusal { scope: Some("a b".into()), ..Refusal::new(ScopeInsufficient, "") };
         let cases = [
-            (
-                Refusal::new(TokenMissing, ""),
-                false,
-                r#"Bearer realm="edge""#,
-            ),
+            (Refusal::new(TokenMissing, ""), false, r#"Bearer realm="edge""#),
             (
                 Refusal::new(TokenExpired, ""),
                 true,
@@ -372,22 +314,10 @@ mod tests {
                 true,
                 r#"Bearer realm="edge", error="insufficient_scope""#,
             ),
-            (
-                Refusal::new(ClaimsInsufficient, ""),
-                false,
-                r#"Bearer realm="edge""#,
-            ),
+            (Refusal::new(ClaimsInsufficient, ""), false, r#"Bearer realm="edge""#),
             (Refusal::new(NoRoute, ""), false, r#"Bearer realm="edge""#),
-            (
-                Refusal::new(RouteDenied, ""),
-                true,
-                r#"Bearer realm="edge""#,
-            ),
-            (
-                scope,
-                true,
-                r#"Bearer realm="edge", error="insufficient_scope", scope="a b""#,
-            ),
+            (Refusal::new(RouteDenied, ""), true, r#"Bearer realm="edge""#),
+            (scope, true, r#"Bearer realm="edge", error="insufficient_scope", scope="a b""#),
         ];
         for (refusal, sent, want) in cases {
             assert_eq!(challenge(&refusal, "ed\"ge\r\n", sent), want);
@@ -416,9 +346,6 @@ mod tests {
             r#"{"status":401,"title":"The token has expired","code":"token_expired","request_id":"id\""}"#
         );
         let grpc = render(&refusal, "edge", true, Protocol::Grpc, None);
-        assert_eq!(
-            (grpc.grpc_status, grpc.body),
-            (Some(16), b"The token has expired".to_vec())
-        );
+        assert_eq!((grpc.grpc_status, grpc.body), (Some(16), b"The token has expired".to_vec()));
     }
 }

@@ -137,7 +137,12 @@ class World:
         self.until(lambda: admin.is_file() and ":" in admin.read_text(), "Envoy did not start", 60)
         self.admin_port = int(admin.read_text().rsplit(":", 1)[1])
         self.until(lambda: self.listening(), "Envoy did not open its port", 30)
-        self.until(lambda: self.ask("/healthz").status == 200, "the filter did not load", 30)
+        self.until(self.serving, "the filter did not load", 30)
+
+    def serving(self):
+        if self.refusals():
+            raise Failure(f"Envoy refused the filter or its configuration{self.log_tail()}")
+        return self.ask("/healthz").status == 200
 
     def render(self):
         """Writes the policy, and returns the bootstrap."""
@@ -207,7 +212,7 @@ class World:
         """One request on a connection of its own; the path goes out as it is written, and headers may repeat."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
         try:
-            connection.putrequest(method, path)
+            connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
             if token:
                 connection.putheader("Authorization", f"Bearer {token}")
             for name, value in headers:
@@ -222,6 +227,16 @@ class World:
     def audit(self):
         """The audit records in Envoy's log, as they are."""
         return [line.split("claimgate_audit ", 1)[1] for line in self.log_lines() if "claimgate_audit {" in line]
+
+    def accesses(self, details):
+        """The lines of Envoy's access log with these response code details."""
+        lines = self.access_file.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and f'"details":"{details}"' in line]
+
+    def refusals(self):
+        """How many pushed configurations Envoy has refused."""
+        stats = self.admin("/stats?filter=extension_config_discovery.http_filter.claimgate.config_fail")
+        return sum(int(line.rpartition(": ")[2]) for line in stats.splitlines())
 
     def counters(self, name):
         """The counters of one metric: (labels, value), from names that hold labels as `key=.=value;.;`."""

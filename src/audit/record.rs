@@ -59,15 +59,8 @@ impl Draft {
         members.request(request, outcome);
         members.decision(engine, outcome);
         members.node(node);
-        let refused_with = outcome
-            .refusal
-            .as_ref()
-            .map(|refusal| refusal.code.status());
-        Self {
-            members,
-            started: now,
-            refused_with,
-        }
+        let refused_with = outcome.refusal.as_ref().map(|refusal| refusal.code.status());
+        Self { members, started: now, refused_with }
     }
 
     /// Drafts the record of a request on which no decision could be carried out.
@@ -82,11 +75,7 @@ impl Draft {
         members.text("event.reason", &why.to_string());
         members.text("claimgate.filter", filter);
         members.node(node);
-        Self {
-            members,
-            started: now,
-            refused_with: Some(code.status()),
-        }
+        Self { members, started: now, refused_with: Some(code.status()) }
     }
 
     /// The status of the refusal that answered the request, if one did.
@@ -97,8 +86,7 @@ impl Draft {
     /// The line, marker and all.
     pub fn finish(mut self, end: &End) -> String {
         if let Some(status) = end.status {
-            self.members
-                .number("http.response.status_code", status.into());
+            self.members.number("http.response.status_code", status.into());
         }
         if let Some(client) = end.client {
             self.members.text("client.ip", &client.to_string());
@@ -149,21 +137,10 @@ impl Members {
         members.raw("event.category", r#"["api"]"#);
         members.raw(
             "event.type",
-            if passed {
-                r#"["access","allowed"]"#
-            } else {
-                r#"["access","denied"]"#
-            },
+            if passed { r#"["access","allowed"]"# } else { r#"["access","denied"]"# },
         );
         members.text("event.dataset", "claimgate.audit");
-        members.text(
-            "event.action",
-            if passed {
-                "access-allowed"
-            } else {
-                "access-denied"
-            },
-        );
+        members.text("event.action", if passed { "access-allowed" } else { "access-denied" });
         members.text("event.outcome", if passed { "success" } else { "failure" });
         members.text("event.code", code.map_or("ok", Code::name));
         members
@@ -201,10 +178,7 @@ impl Members {
     fn request(&mut self, request: &Request<'_>, outcome: &Outcome<'_>) {
         self.bytes("http.request.method", request.first(":method"));
         self.bytes("http.request.id", request.first("x-request-id"));
-        self.bytes(
-            "url.path",
-            request.first(":path").map(|path| split_query(path).0),
-        );
+        self.bytes("url.path", request.first(":path").map(|path| split_query(path).0));
         match &outcome.host {
             Some(host) => self.text("url.domain", host),
             None => self.bytes("url.domain", request.first(":authority")),
@@ -267,10 +241,7 @@ fn quote(text: &str) -> String {
     let cut = text.len() > MAX_TEXT;
     let mut kept = text;
     if cut {
-        let end = (0..=MAX_TEXT)
-            .rev()
-            .find(|end| text.is_char_boundary(*end))
-            .unwrap_or(0);
+        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         kept = text.get(..end).unwrap_or_default();
     }
     let mut json = Value::from(kept).to_string();
@@ -310,18 +281,9 @@ mod tests {
         let cases = [
             ("plain", r#""plain""#.to_owned()),
             ("a\"b\\c", r#""a\"b\\c""#.to_owned()),
-            (
-                "a\r\nclaimgate_audit {}",
-                r#""a\r\nclaimgate_audit {}""#.to_owned(),
-            ),
-            (
-                "\u{1b}[2J\u{7f}\u{9b}\u{2028}",
-                r#""\u001b[2J\u007f\u009b\u2028""#.to_owned(),
-            ),
-            (
-                &"\u{e4}".repeat(2000),
-                format!("\"{}\u{2026}\"", "\u{e4}".repeat(1024)),
-            ),
+            ("a\r\nclaimgate_audit {}", r#""a\r\nclaimgate_audit {}""#.to_owned()),
+            ("\u{1b}[2J\u{7f}\u{9b}\u{2028}", r#""\u001b[2J\u007f\u009b\u2028""#.to_owned()),
+            (&"\u{e4}".repeat(2000), format!("\"{}\u{2026}\"", "\u{e4}".repeat(1024))),
         ];
         for (text, want) in cases {
             assert_eq!(quote(text), want);

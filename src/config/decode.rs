@@ -100,9 +100,7 @@ pub fn mirror(value: &Value) -> Result<raw::Config, ConfigError> {
 fn reason(message: &str, at: Option<&Value>) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let (name, accepted) = rest.split_once(", ").unwrap_or((rest, ""));
-        let accepted = accepted
-            .trim_start_matches("expected ")
-            .trim_start_matches("one of ");
+        let accepted = accepted.trim_start_matches("expected ").trim_start_matches("one of ");
         return format!("unknown key {name}, accepted: {accepted}");
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {
@@ -117,10 +115,7 @@ fn reason(message: &str, at: Option<&Value>) -> String {
         "u64" | "usize" | "u32" => "a whole number",
         expected => expected,
     };
-    format!(
-        "found {}, expected {expected}",
-        at.map_or("nothing", json::kind)
-    )
+    format!("found {}, expected {expected}", at.map_or("nothing", json::kind))
 }
 
 #[cfg(test)]
@@ -131,37 +126,21 @@ mod tests {
     fn serialised(members: &[(&str, Kind)]) -> Vec<u8> {
         let fields = members
             .iter()
-            .map(|(name, kind)| {
-                (
-                    (*name).to_owned(),
-                    ProtoValue {
-                        kind: Some(kind.clone()),
-                    },
-                )
-            })
+            .map(|(name, kind)| ((*name).to_owned(), ProtoValue { kind: Some(kind.clone()) }))
             .collect();
         Struct { fields }.encode_to_vec()
     }
 
     #[test]
     fn decodes_json_and_struct() {
-        let list = ListValue {
-            values: vec![ProtoValue {
-                kind: Some(Kind::StringValue("s".into())),
-            }],
-        };
+        let list =
+            ListValue { values: vec![ProtoValue { kind: Some(Kind::StringValue("s".into())) }] };
         let cases: [(Vec<u8>, &str); 7] = [
             (b"\n {\"a\": 1}".to_vec(), r#"{"a":1}"#),
             (serialised(&[("a", Kind::NumberValue(1.0))]), r#"{"a":1}"#),
             (serialised(&[("a", Kind::NumberValue(1.5))]), r#"{"a":1.5}"#),
-            (
-                serialised(&[("a", Kind::ListValue(list))]),
-                r#"{"a":["s"]}"#,
-            ),
-            (
-                serialised(&[("a", Kind::NumberValue(9_007_199_254_740_992.0))]),
-                "a: an integer",
-            ),
+            (serialised(&[("a", Kind::ListValue(list))]), r#"{"a":["s"]}"#),
+            (serialised(&[("a", Kind::NumberValue(9_007_199_254_740_992.0))]), "a: an integer"),
             (b"{\"a\": 1,}".to_vec(), "configuration: not JSON: "),
             (b" ".to_vec(), "configuration: empty"),
         ];
@@ -186,18 +165,9 @@ mod tests {
     #[test]
     fn names_the_place_and_shows_no_value() {
         let cases = [
-            (
-                r#"{"foo":1}"#,
-                "foo: unknown key `foo`, accepted: `version`",
-            ),
-            (
-                r#"{"routes":[{"paths":"/"}]}"#,
-                "routes[0].paths: found a string, expected a list",
-            ),
-            (
-                r#"{"routes":{}}"#,
-                "routes: found an object, expected a list",
-            ),
+            (r#"{"foo":1}"#, "foo: unknown key `foo`, accepted: `version`"),
+            (r#"{"routes":[{"paths":"/"}]}"#, "routes[0].paths: found a string, expected a list"),
+            (r#"{"routes":{}}"#, "routes: found an object, expected a list"),
             (
                 r#"{"issuers":{"corp":{"keys":[{"secret":"hunter2"}]}}}"#,
                 "issuers.corp.keys[0].secret: found a string, expected an object",
@@ -206,10 +176,7 @@ mod tests {
                 r#"{"routes":[{"require":{"any":[{"claim":5}]}}]}"#,
                 "routes[0].require.any[0].claim: found a number, expected a string",
             ),
-            (
-                r#"{"mode":"dry"}"#,
-                "mode: unknown word `dry`, expected `enforce` or `shadow`",
-            ),
+            (r#"{"mode":"dry"}"#, "mode: unknown word `dry`, expected `enforce` or `shadow`"),
             (
                 r#"{"identity":{"headers":{"x":5}}}"#,
                 "identity.headers.x: found a number, expected the name",
@@ -221,10 +188,7 @@ mod tests {
             ("[]", "configuration: found an array, expected an object"),
         ];
         for (text, want) in cases {
-            let error = mirror(&json::parse(text.as_bytes()).unwrap())
-                .err()
-                .unwrap()
-                .to_string();
+            let error = mirror(&json::parse(text.as_bytes()).unwrap()).err().unwrap().to_string();
             assert!(error.starts_with(want), "{error}");
             assert!(!error.contains("hunter2"));
         }

@@ -14,9 +14,7 @@ impl Place {
 
     /// The member of this name.
     pub fn key(&self, name: &str) -> Self {
-        let plain = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         Self(match (self.0.is_empty(), plain) {
             (_, false) => format!("{}[{name:?}]", self.0),
             (true, true) => name.to_owned(),
@@ -31,28 +29,18 @@ impl Place {
 
     /// An error here.
     pub fn error(&self, reason: impl Into<String>) -> ConfigError {
-        ConfigError {
-            place: self.clone(),
-            reason: reason.into(),
-        }
+        ConfigError { place: self.clone(), reason: reason.into() }
     }
 
     /// A warning here.
     pub fn warning(&self, reason: impl Into<String>) -> Warning {
-        Warning {
-            place: self.clone(),
-            reason: reason.into(),
-        }
+        Warning { place: self.clone(), reason: reason.into() }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() {
-            "configuration"
-        } else {
-            &self.0
-        })
+        f.write_str(if self.0.is_empty() { "configuration" } else { &self.0 })
     }
 }
 

@@ -222,22 +222,12 @@ impl<'de> Deserialize<'de> for IdentityHeader {
                 f.write_str("the name of a claim, or an object with `claim` or `attribute`")
             }
             fn visit_str<E>(self, claim: &str) -> Result<IdentityHeader, E> {
-                Ok(IdentityHeader {
-                    claim: Some(claim.to_owned()),
-                    ..IdentityHeader::default()
-                })
+                Ok(IdentityHeader { claim: Some(claim.to_owned()), ..IdentityHeader::default() })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<IdentityHeader, A::Error> {
-                let Long {
-                    claim,
-                    attribute,
-                    format,
-                } = Long::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(IdentityHeader {
-                    claim,
-                    attribute,
-                    format,
-                })
+                let Long { claim, attribute, format } =
+                    Long::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(IdentityHeader { claim, attribute, format })
             }
         }
         deserializer.deserialize_any(Either)

@@ -58,9 +58,7 @@ impl Counters {
                         ("code", code.map_or("ok", |code| code.name())),
                     ];
                     let name = metrics::name(metrics::REQUESTS, &labels);
-                    *counter
-                        .id
-                        .insert(host::define_metric(Metric::Counter, &name)?)
+                    *counter.id.insert(host::define_metric(Metric::Counter, &name)?)
                 }
             };
             host::increment_metric(id, counter.pending)?;

@@ -38,11 +38,7 @@ pub struct Denied {
 
 impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "the host refuses `{}` with status {}",
-            self.function, self.status
-        )
+        write!(f, "the host refuses `{}` with status {}", self.function, self.status)
     }
 }
 
@@ -98,11 +94,7 @@ mod ffi {
 }
 
 fn check(function: &'static str, status: u32) -> Result<(), Denied> {
-    if status == 0 {
-        Ok(())
-    } else {
-        Err(Denied { function, status })
-    }
+    if status == 0 { Ok(()) } else { Err(Denied { function, status }) }
 }
 
 /// Takes over bytes that the host put into memory which it got from `proxy_on_memory_allocate`.
@@ -241,9 +233,7 @@ pub fn property(path: &str) -> Option<Vec<u8>> {
     // SAFETY: the host reads the path, and writes a pointer and a length, within the call.
     let status =
         unsafe { ffi::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
-    check("proxy_get_property", status)
-        .ok()
-        .map(|()| take(data, size))
+    check("proxy_get_property", status).ok().map(|()| take(data, size))
 }
 
 /// Sets a filter state.

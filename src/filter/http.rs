@@ -76,12 +76,7 @@ impl Http {
             counters.count_internal_error();
         }
         let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-        self.draft = Some(Draft::internal_error(
-            self.gate.name(),
-            why,
-            &self.gate.node,
-            now,
-        ));
+        self.draft = Some(Draft::internal_error(self.gate.name(), why, &self.gate.node, now));
         // What can still be told is told; the refusal stands all the same.
         let _ = host::set_property("claimgate", INTERNAL_ERROR_STATE);
         let refusal = Refusal::new(Code::InternalError, "");
@@ -129,11 +124,7 @@ impl HttpContext for Http {
             let code = u64::from_le_bytes(*code.first_chunk::<8>()?);
             u16::try_from(code).ok().filter(|code| *code != 0)
         });
-        let line = draft.finish(&End {
-            status,
-            client: client_address(),
-            now,
-        });
+        let line = draft.finish(&End { status, client: client_address(), now });
         host::log(self.gate.audit_level.get(), &line);
     }
 }
@@ -187,8 +178,5 @@ impl Peer for HostPeer {
 /// Envoy's client address, which it tells with a port.
 fn client_address() -> Option<IpAddr> {
     let address = String::from_utf8(host::property("source\0address")?).ok()?;
-    address
-        .parse::<SocketAddr>()
-        .ok()
-        .map(|address| address.ip())
+    address.parse::<SocketAddr>().ok().map(|address| address.ip())
 }

@@ -25,11 +25,7 @@ impl log::Log for HostLog {
 }
 
 mod start {
-    #![allow(
-        unsafe_code,
-        missing_docs,
-        reason = "the SDK's macro exports the entry point"
-    )]
+    #![allow(unsafe_code, missing_docs, reason = "the SDK's macro exports the entry point")]
 
     proxy_wasm::main! {{
         super::start();
@@ -44,10 +40,7 @@ fn start() {
     panic::set_hook(Box::new(|info| {
         // The place only: a message could quote a request.
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        host::log(
-            log::Level::Error,
-            &format!("claimgate: panic at {place}: this is a defect"),
-        );
+        host::log(log::Level::Error, &format!("claimgate: panic at {place}: this is a defect"));
     }));
     proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
 }

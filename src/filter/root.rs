@@ -43,9 +43,7 @@ impl Gate {
 
     /// The filter's name.
     pub fn name(&self) -> &str {
-        self.engine
-            .as_ref()
-            .map_or("claimgate", |engine| &engine.name)
+        self.engine.as_ref().map_or("claimgate", |engine| &engine.name)
     }
 
     /// Tells once that the host refuses what a decision needs.
@@ -57,11 +55,7 @@ impl Gate {
 
     fn tick(&self) {
         let info = host::logs_info();
-        self.audit_level.set(if info {
-            log::Level::Info
-        } else {
-            log::Level::Warn
-        });
+        self.audit_level.set(if info { log::Level::Info } else { log::Level::Warn });
         if let Ok(mut counters) = self.counters.try_borrow_mut()
             && let Err(denied) = counters.flush(self.name(), self.engine.as_ref())
         {
@@ -77,9 +71,7 @@ pub struct Root {
 
 impl Default for Root {
     fn default() -> Self {
-        Self {
-            gate: Rc::new(Gate::new(None)),
-        }
+        Self { gate: Rc::new(Gate::new(None)) }
     }
 }
 

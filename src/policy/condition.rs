@@ -208,10 +208,9 @@ impl Condition {
             Self::ClientAddress(networks) => {
                 match context.bindings.request.peer().client_address() {
                     None => Truth::Unknown,
-                    Some(address) => networks
-                        .iter()
-                        .any(|network| network.contains(&address))
-                        .into(),
+                    Some(address) => {
+                        networks.iter().any(|network| network.contains(&address)).into()
+                    }
                 }
             }
         }
@@ -293,11 +292,9 @@ impl Leaf {
         }
         let of = |occurrence: &Option<Cow<'_, str>>| match occurrence {
             None => Truth::Unknown,
-            Some(text) => self.operator.judge(
-                &[Item::Text(text)],
-                Some(&Item::Text(text)),
-                &context.bindings,
-            ),
+            Some(text) => {
+                self.operator.judge(&[Item::Text(text)], Some(&Item::Text(text)), &context.bindings)
+            }
         };
         occurrences.iter().map(of).min().unwrap_or(Truth::Unknown)
     }
@@ -308,9 +305,7 @@ impl Leaf {
 
     fn on_claim(&self, context: &Context<'_>) -> Truth {
         if let Subject::Issuer = self.subject {
-            let issuer = context
-                .token
-                .and_then(|token| context.issuers.get(token.issuer().0));
+            let issuer = context.token.and_then(|token| context.issuers.get(token.issuer().0));
             return match (issuer, &self.operator) {
                 (issuer, Operator::Present(present)) => (issuer.is_some() == *present).into(),
                 (None, _) => self.absence(),
@@ -335,9 +330,7 @@ impl Leaf {
         };
         // One claim of one value is the usual case: no list is made for it.
         if let Some(scalar) = values.scalar().map(Item::of) {
-            return self
-                .operator
-                .judge(&[scalar], Some(&scalar), &context.bindings);
+            return self.operator.judge(&[scalar], Some(&scalar), &context.bindings);
         }
         let items: Vec<Item<'_>> = values.iter().map(Item::of).collect();
         self.operator.judge(&items, None, &context.bindings)
@@ -347,8 +340,7 @@ impl Leaf {
         let text = |value: &'a [u8]| std::str::from_utf8(value).ok().map(Cow::Borrowed);
         let captured = |captures: &'a [(&'a str, String)], name: &str| -> Occurrences<'a> {
             let of = captures.iter().filter(|(captured, _)| *captured == name);
-            of.map(|(_, value)| Some(Cow::Borrowed(value.as_str())))
-                .collect()
+            of.map(|(_, value)| Some(Cow::Borrowed(value.as_str()))).collect()
         };
         let bindings = &context.bindings;
         match &self.subject {
@@ -494,9 +486,5 @@ fn scopes(context: &Context<'_>, names: &[Box<str>], all: bool) -> Truth {
         _ => return Truth::Unknown,
     };
     let mut held = names.iter().map(|name| granted.contains(&&**name));
-    if all {
-        held.all(|held| held).into()
-    } else {
-        held.any(|held| held).into()
-    }
+    if all { held.all(|held| held).into() } else { held.any(|held| held).into() }
 }

@@ -15,12 +15,8 @@ pub fn normalise(authority: Option<&[u8]>) -> Result<Cow<'_, str>, &'static str>
     }
     let host = if let Some(rest) = authority.strip_prefix('[') {
         // An IPv6 address (RFC 3986 section 3.2.2).
-        let (address, port) = rest
-            .split_once(']')
-            .ok_or("host with an unclosed bracket")?;
-        address
-            .parse::<std::net::Ipv6Addr>()
-            .map_err(|_| "host is not an IPv6 address")?;
+        let (address, port) = rest.split_once(']').ok_or("host with an unclosed bracket")?;
+        address.parse::<std::net::Ipv6Addr>().map_err(|_| "host is not an IPv6 address")?;
         if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
             return Err("host with a malformed port");
         }
@@ -32,10 +28,7 @@ pub fn normalise(authority: Option<&[u8]>) -> Result<Cow<'_, str>, &'static str>
             Some(_) => return Err("host with a malformed port"),
         };
         let host = host.strip_suffix('.').unwrap_or(host);
-        if !host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
-        {
+        if !host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')) {
             return Err("host with an illegal character");
         }
         if host.split('.').any(str::is_empty) {
@@ -94,10 +87,7 @@ impl HostPattern {
             if !super::pattern::is_name(name) {
                 return Err("the name of a capture is letters, digits, `-` and `_`");
             }
-            return Ok(Self::Capture {
-                name: name.into(),
-                parent: plain(parent)?,
-            });
+            return Ok(Self::Capture { name: name.into(), parent: plain(parent)? });
         }
         plain(text).map(Self::Exact)
     }
@@ -162,30 +152,17 @@ mod tests {
         ];
         for (authority, want) in cases {
             let got = normalise(Some(authority)).ok();
-            assert_eq!(
-                got.as_deref(),
-                want,
-                "{}",
-                String::from_utf8_lossy(authority)
-            );
+            assert_eq!(got.as_deref(), want, "{}", String::from_utf8_lossy(authority));
         }
         assert!(normalise(None).is_err());
     }
 
     #[test]
     fn reads_patterns() {
-        for text in [
-            "a.example.com",
-            "*.example.com",
-            "{t}.example.com",
-            "*",
-            "[::1]",
-        ] {
+        for text in ["a.example.com", "*.example.com", "{t}.example.com", "*", "[::1]"] {
             assert_eq!(HostPattern::parse(text).unwrap().to_string(), text);
         }
-        for text in [
-            "", "A.com", "a.com:80", "a.com.", "a.*.com", "x{t}.a", "{t}", "{}.a", "*.",
-        ] {
+        for text in ["", "A.com", "a.com:80", "a.com.", "a.*.com", "x{t}.a", "{t}", "{}.a", "*."] {
             assert!(HostPattern::parse(text).is_err(), "{text}");
         }
         let pattern = HostPattern::parse("{t}.a.b").unwrap();

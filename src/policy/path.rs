@@ -80,16 +80,11 @@ impl<'a> SafePath<'a> {
         }
         let safe = Self { raw, hazards, fold };
         let dotted = if encoded || hazards.parameters {
-            safe.readings()
-                .any(|segments| segments.iter().any(|segment| is_dotted(segment)))
+            safe.readings().any(|segments| segments.iter().any(|segment| is_dotted(segment)))
         } else {
             raw.split('/').any(is_dotted)
         };
-        if dotted {
-            Err("path with a dot segment")
-        } else {
-            Ok(safe)
-        }
+        if dotted { Err("path with a dot segment") } else { Ok(safe) }
     }
 
     /// What makes it ambiguous.
@@ -100,29 +95,15 @@ impl<'a> SafePath<'a> {
     /// Every reading of it; the first takes all of it as data.
     pub fn readings(&self) -> impl Iterator<Item = Segments<'a>> + '_ {
         let choices = |hazard: bool| {
-            if hazard {
-                &[false, true][..]
-            } else {
-                &[false][..]
-            }
+            if hazard { &[false, true][..] } else { &[false][..] }
         };
-        choices(self.hazards.encoded_slash)
-            .iter()
-            .flat_map(move |&encoded_slash| {
-                choices(self.hazards.parameters)
-                    .iter()
-                    .flat_map(move |&parameters| {
-                        choices(self.hazards.empty_segment)
-                            .iter()
-                            .map(move |&empty_segment| {
-                                self.read(Hazards {
-                                    encoded_slash,
-                                    parameters,
-                                    empty_segment,
-                                })
-                            })
-                    })
+        choices(self.hazards.encoded_slash).iter().flat_map(move |&encoded_slash| {
+            choices(self.hazards.parameters).iter().flat_map(move |&parameters| {
+                choices(self.hazards.empty_segment).iter().map(move |&empty_segment| {
+                    self.read(Hazards { encoded_slash, parameters, empty_segment })
+                })
             })
+        })
     }
 
     /// The reading by a server that acts on these hazards: splits at `%2f`, cuts parameters off,
@@ -139,11 +120,7 @@ impl<'a> SafePath<'a> {
             path.split('/')
                 .enumerate()
                 .map(|(index, segment)| {
-                    let cut = if acted_on.parameters {
-                        cut(segment)
-                    } else {
-                        segment
-                    };
+                    let cut = if acted_on.parameters { cut(segment) } else { segment };
                     (index, cut)
                 })
                 .filter(|(index, segment)| {
@@ -173,11 +150,7 @@ impl<'a> SafePath<'a> {
 
     fn decode(&self, segment: &str) -> String {
         let text = percent_decode(segment.as_bytes()).decode_utf8_lossy();
-        if self.fold {
-            text.to_ascii_lowercase()
-        } else {
-            text.into_owned()
-        }
+        if self.fold { text.to_ascii_lowercase() } else { text.into_owned() }
     }
 }
 
@@ -187,13 +160,8 @@ fn is_dotted(segment: &str) -> bool {
 
 /// A segment without its parameters, raw or encoded.
 fn cut(segment: &str) -> &str {
-    let end = ["%3b", "%3B"]
-        .iter()
-        .filter_map(|mark| segment.find(mark))
-        .chain(segment.find(';'));
-    end.min()
-        .and_then(|end| segment.get(..end))
-        .unwrap_or(segment)
+    let end = ["%3b", "%3B"].iter().filter_map(|mark| segment.find(mark)).chain(segment.find(';'));
+    end.min().and_then(|end| segment.get(..end)).unwrap_or(segment)
 }
 
 fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> {
@@ -202,14 +170,8 @@ fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> 
         if byte != b'%' {
             continue;
         }
-        let high = bytes
-            .next()
-            .and_then(hex)
-            .ok_or("path with an invalid percent-encoding")?;
-        let low = bytes
-            .next()
-            .and_then(hex)
-            .ok_or("path with an invalid percent-encoding")?;
+        let high = bytes.next().and_then(hex).ok_or("path with an invalid percent-encoding")?;
+        let low = bytes.next().and_then(hex).ok_or("path with an invalid percent-encoding")?;
         match high * 16 + low {
             b'/' => hazards.encoded_slash = true,
             b';' => hazards.parameters = true,

@@ -45,9 +45,7 @@ impl PathPattern {
     /// # Errors
     /// Says what is wrong with it.
     pub fn parse(text: &str, fold: bool) -> Result<Self, &'static str> {
-        let inside = text
-            .strip_prefix('/')
-            .ok_or("a path pattern begins with `/`")?;
+        let inside = text.strip_prefix('/').ok_or("a path pattern begins with `/`")?;
         if inside.contains(['?', '#']) {
             return Err("a path pattern has no query and no fragment");
         }
@@ -84,11 +82,10 @@ impl PathPattern {
                 Segment::Any(name) => (name.as_deref(), &[]),
                 Segment::Mixed(mixed) => (None, &mixed.parts),
             };
-            one.into_iter()
-                .chain(mixed.iter().filter_map(|part| match part {
-                    Part::Wild(name) => name.as_deref(),
-                    Part::Literal(_) => None,
-                }))
+            one.into_iter().chain(mixed.iter().filter_map(|part| match part {
+                Part::Wild(name) => name.as_deref(),
+                Part::Literal(_) => None,
+            }))
         })
     }
 
@@ -163,15 +160,11 @@ impl Mixed {
     /// Whether it matches the same texts as another, whatever the captures are called.
     pub fn same_shape(&self, other: &Self) -> bool {
         self.parts.len() == other.parts.len()
-            && self
-                .parts
-                .iter()
-                .zip(&other.parts)
-                .all(|parts| match parts {
-                    (Part::Literal(a), Part::Literal(b)) => a == b,
-                    (Part::Wild(_), Part::Wild(_)) => true,
-                    _ => false,
-                })
+            && self.parts.iter().zip(&other.parts).all(|parts| match parts {
+                (Part::Literal(a), Part::Literal(b)) => a == b,
+                (Part::Wild(_), Part::Wild(_)) => true,
+                _ => false,
+            })
     }
 
     /// Whether some text may match both: errs on the side of yes.
@@ -256,13 +249,8 @@ fn parse_literal(text: &str, fold: bool) -> Result<Box<str>, &'static str> {
     if safe.hazards() != super::path::Hazards::default() {
         return Err(refused);
     }
-    let literal = safe
-        .readings()
-        .next()
-        .and_then(|segments| segments.into_iter().next());
-    literal
-        .map(|literal| literal.into_owned().into())
-        .ok_or(refused)
+    let literal = safe.readings().next().and_then(|segments| segments.into_iter().next());
+    literal.map(|literal| literal.into_owned().into()).ok_or(refused)
 }
 
 /// A pattern may hold text outside ASCII as it reads; a path holds it encoded.
@@ -271,9 +259,7 @@ const NON_ASCII: &percent_encoding::AsciiSet = &percent_encoding::AsciiSet::EMPT
 /// Whether a text can name a capture.
 pub fn is_name(text: &str) -> bool {
     !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// RFC 3986 section 2.3.
@@ -331,16 +317,8 @@ mod tests {
             ("/logs/{env}", "logs|", None),
             ("/a/*/b", "a|x|b", Some("")),
             ("/logs-{env}-*/_search", "logs-prod-1/2", None),
-            (
-                "/logs-{env}-*/_search",
-                "logs-prod-2026.11|_search",
-                Some("env=prod"),
-            ),
-            (
-                "/logs-{env}-*/_search",
-                "logs-prod-a-b|_search",
-                Some("env=prod"),
-            ),
+            ("/logs-{env}-*/_search", "logs-prod-2026.11|_search", Some("env=prod")),
+            ("/logs-{env}-*/_search", "logs-prod-a-b|_search", Some("env=prod")),
             ("/{a}-{b}", "x-y-z", Some("a=x b=y-z")),
             ("/{a}.json", "x.json", Some("a=x")),
             ("/{a}.json", "x.y.json", None),
@@ -354,15 +332,9 @@ mod tests {
                 "" => Vec::new(),
                 path => path.split('|').map(Cow::Borrowed).collect(),
             };
-            let got = PathPattern::parse(pattern, false)
-                .unwrap()
-                .captures(&segments)
-                .map(|list| {
-                    list.iter()
-                        .map(|(n, v)| format!("{n}={v}"))
-                        .collect::<Vec<_>>()
-                        .join(" ")
-                });
+            let got = PathPattern::parse(pattern, false).unwrap().captures(&segments).map(|list| {
+                list.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
+            });
             assert_eq!(got.as_deref(), want, "{pattern} {path}");
         }
     }

@@ -103,9 +103,7 @@ pub struct Route {
 impl Route {
     /// Whether it accepts tokens of this issuer.
     pub fn accepts(&self, issuer: IssuerId) -> bool {
-        self.carriers
-            .iter()
-            .any(|carrier| carrier.issuers.contains(&issuer))
+        self.carriers.iter().any(|carrier| carrier.issuers.contains(&issuer))
     }
 
     /// What it captures of host and path.
@@ -117,10 +115,7 @@ impl Route {
         let of_path = self.paths.iter().find_map(|pattern| pattern.captures(path));
         let of_host = self.hosts.iter().find_map(|pattern| pattern.capture(host));
         (
-            of_host
-                .map(|(name, value)| (name, value.to_owned()))
-                .into_iter()
-                .collect(),
+            of_host.map(|(name, value)| (name, value.to_owned())).into_iter().collect(),
             of_path.unwrap_or_default(),
         )
     }
@@ -152,11 +147,7 @@ impl Router {
     /// Builds the index of those routes that are, or are not, deny routes.
     pub fn new(routes: &[Route], deny: bool) -> Self {
         let mut router = Self::default();
-        for (index, route) in routes
-            .iter()
-            .enumerate()
-            .filter(|(_, route)| route.deny == deny)
-        {
+        for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.deny == deny) {
             for pattern in &route.paths {
                 let insert = |tree: &mut Tree| tree.insert(pattern, RouteId(index));
                 if route.hosts.is_empty() {
@@ -191,22 +182,16 @@ impl Router {
             (None, None) => return Match::None,
         };
         let owners = || {
-            leaf.routes
-                .iter()
-                .filter_map(|id| routes.get(id.0).map(|route| (*id, &route.methods)))
+            leaf.routes.iter().filter_map(|id| routes.get(id.0).map(|route| (*id, &route.methods)))
         };
         let lists = |methods: &Methods| matches!(methods, Methods::Listed(_));
         let taking = || owners().filter(|(_, methods)| methods.take(method));
-        let winner = taking()
-            .find(|(_, methods)| lists(methods))
-            .or_else(|| taking().next());
+        let winner = taking().find(|(_, methods)| lists(methods)).or_else(|| taking().next());
         match winner {
             Some((id, _)) => Match::Route(id),
             None => {
-                let mut allow: Vec<String> = owners()
-                    .flat_map(|(_, methods)| methods.names())
-                    .map(str::to_owned)
-                    .collect();
+                let mut allow: Vec<String> =
+                    owners().flat_map(|(_, methods)| methods.names()).map(str::to_owned).collect();
                 allow.sort_unstable();
                 allow.dedup();
                 Match::Method(allow)
@@ -222,11 +207,7 @@ impl Router {
         path: &[Cow<'_, str>],
         method: &str,
     ) -> Option<RouteId> {
-        let takes = |id: &RouteId| {
-            routes
-                .get(id.0)
-                .is_some_and(|route| route.methods.take(method))
-        };
+        let takes = |id: &RouteId| routes.get(id.0).is_some_and(|route| route.methods.take(method));
         let parents = || ancestors(host);
         let trees = self.exact.get(host).into_iter();
         let trees = trees.chain(parents().next().and_then(|parent| self.capture.get(parent)));
@@ -240,16 +221,11 @@ impl Router {
         if let Some(tree) = self.exact.get(host) {
             return Some(tree);
         }
-        if let Some(tree) = ancestors(host)
-            .next()
-            .and_then(|parent| self.capture.get(parent))
-        {
+        if let Some(tree) = ancestors(host).next().and_then(|parent| self.capture.get(parent)) {
             return Some(tree);
         }
         // The longest parent first.
-        ancestors(host)
-            .find_map(|parent| self.under.get(parent))
-            .or(Some(&self.every))
+        ancestors(host).find_map(|parent| self.under.get(parent)).or(Some(&self.every))
     }
 }
 
@@ -299,12 +275,7 @@ fn segment_rank(segment: &Segment) -> u32 {
 /// How specific a pattern is, segment by segment.
 pub fn rank(pattern: &PathPattern) -> Vec<u32> {
     let last = if pattern.rest { RANK_REST } else { RANK_END };
-    pattern
-        .segments
-        .iter()
-        .map(segment_rank)
-        .chain([last])
-        .collect()
+    pattern.segments.iter().map(segment_rank).chain([last]).collect()
 }
 
 impl Tree {
@@ -317,17 +288,10 @@ impl Tree {
                 Segment::Mixed(mixed) => node.mixed_child(mixed),
             };
         }
-        let leaf = if pattern.rest {
-            &mut node.rest
-        } else {
-            &mut node.end
-        };
-        leaf.get_or_insert_with(|| Leaf {
-            rank: rank(pattern),
-            routes: Vec::new(),
-        })
-        .routes
-        .push(route);
+        let leaf = if pattern.rest { &mut node.rest } else { &mut node.end };
+        leaf.get_or_insert_with(|| Leaf { rank: rank(pattern), routes: Vec::new() })
+            .routes
+            .push(route);
     }
 
     fn find(&self, path: &[Cow<'_, str>]) -> Option<&Leaf> {
@@ -337,15 +301,10 @@ impl Tree {
 
 impl Node {
     fn mixed_child(&mut self, mixed: &Mixed) -> &mut Self {
-        let known = self
-            .mixed
-            .iter()
-            .position(|(other, _)| other.same_shape(mixed));
+        let known = self.mixed.iter().position(|(other, _)| other.same_shape(mixed));
         let index = known.unwrap_or_else(|| {
             let count = mixed.literal_count();
-            let index = self
-                .mixed
-                .partition_point(|(other, _)| other.literal_count() >= count);
+            let index = self.mixed.partition_point(|(other, _)| other.literal_count() >= count);
             self.mixed.insert(index, (mixed.clone(), Self::default()));
             index
         });
@@ -383,8 +342,7 @@ impl Node {
     /// Any route of a path that passes a test.
     fn any(&self, path: &[Cow<'_, str>], takes: &dyn Fn(&RouteId) -> bool) -> Option<RouteId> {
         let of = |leaf: &Option<Leaf>| {
-            leaf.as_ref()
-                .and_then(|leaf| leaf.routes.iter().copied().find(|id| takes(id)))
+            leaf.as_ref().and_then(|leaf| leaf.routes.iter().copied().find(|id| takes(id)))
         };
         let Some((first, rest)) = path.split_first() else {
             return of(&self.end).or_else(|| of(&self.rest));
@@ -395,18 +353,10 @@ impl Node {
             .or_else(|| {
                 let mut siblings = self.mixed.iter();
                 siblings.find_map(|(mixed, node)| {
-                    mixed
-                        .matches(first, &mut |_, _| {})
-                        .then(|| node.any(rest, takes))
-                        .flatten()
+                    mixed.matches(first, &mut |_, _| {}).then(|| node.any(rest, takes)).flatten()
                 })
             })
-            .or_else(|| {
-                self.any
-                    .as_ref()
-                    .filter(|_| !first.is_empty())?
-                    .any(rest, takes)
-            })
+            .or_else(|| self.any.as_ref().filter(|_| !first.is_empty())?.any(rest, takes))
             .or_else(|| of(&self.rest))
     }
 }
@@ -423,17 +373,15 @@ pub fn find_tie(routes: &[Route]) -> Option<(RouteId, RouteId)> {
         if hosts.is_empty() {
             hosts.push(None);
         }
-        for (host, pattern) in hosts
-            .iter()
-            .flat_map(|host| route.paths.iter().map(move |pattern| (host, pattern)))
+        for (host, pattern) in
+            hosts.iter().flat_map(|host| route.paths.iter().map(move |pattern| (host, pattern)))
         {
             let literals = pattern.segments.iter().filter_map(|segment| match segment {
                 Segment::Literal(literal) => Some(&**literal),
                 Segment::Mixed(_) | Segment::Any(_) => None,
             });
-            let group = groups
-                .entry((host.clone(), rank(pattern), literals.collect()))
-                .or_default();
+            let group =
+                groups.entry((host.clone(), rank(pattern), literals.collect())).or_default();
             let tied = group.iter().find(|(other, methods, known)| {
                 *other != id && methods.overlap(&route.methods) && may_overlap(known, pattern)
             });
@@ -448,13 +396,10 @@ pub fn find_tie(routes: &[Route]) -> Option<(RouteId, RouteId)> {
 
 /// Whether two patterns of one rank and the same literals may match one path.
 fn may_overlap(a: &PathPattern, b: &PathPattern) -> bool {
-    a.segments
-        .iter()
-        .zip(&b.segments)
-        .all(|segments| match segments {
-            (Segment::Mixed(a), Segment::Mixed(b)) => a.may_overlap(b),
-            _ => true,
-        })
+    a.segments.iter().zip(&b.segments).all(|segments| match segments {
+        (Segment::Mixed(a), Segment::Mixed(b)) => a.may_overlap(b),
+        _ => true,
+    })
 }
 
 #[cfg(test)]
@@ -464,10 +409,7 @@ mod tests {
     fn route(name: &str, hosts: &[&str], path: &str, methods: &[&str]) -> Route {
         Route {
             name: name.into(),
-            hosts: hosts
-                .iter()
-                .map(|host| HostPattern::parse(host).unwrap())
-                .collect(),
+            hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
             paths: vec![PathPattern::parse(path, false).unwrap()],
             methods: if methods.is_empty() {
                 Methods::Every
@@ -536,18 +478,8 @@ mod tests {
             ("h", "m/a-b/x/z", "GET", "a-then-rest"),
             ("h", "m", "GET", "get"),
             ("h", "m", "PUT", "other"),
-            (
-                "h",
-                "m",
-                "TRACE",
-                "405 DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT",
-            ),
-            (
-                "h",
-                "m",
-                "get",
-                "405 DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT",
-            ),
+            ("h", "m", "TRACE", "405 DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"),
+            ("h", "m", "get", "405 DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"),
             ("h", "none", "GET", "-"),
             ("h", "every", "GET", "every-host"),
             ("logs.example.com", "logs/a", "GET", "env"),
@@ -563,21 +495,13 @@ mod tests {
             ("logs.example.com", "else", "GET", "-"),
         ];
         for (host, path, method, want) in cases {
-            assert_eq!(
-                find(&routes, host, path, method),
-                want,
-                "{host} {path} {method}"
-            );
+            assert_eq!(find(&routes, host, path, method), want, "{host} {path} {method}");
         }
     }
 
     #[test]
     fn finds_ties() {
-        type Shape = (
-            &'static [&'static str],
-            &'static str,
-            &'static [&'static str],
-        );
+        type Shape = (&'static [&'static str], &'static str, &'static [&'static str]);
         let cases: [(Shape, Shape, bool); 9] = [
             ((&[], "/a", &[]), (&[], "/a", &[]), true),
             ((&[], "/a", &["GET"]), (&[], "/a", &["POST"]), false),
@@ -610,9 +534,7 @@ mod tests {
         let router = Router::new(&routes, true);
         let any = |host: &str, path: &str, method: &str| {
             let segments: Vec<Cow<'_, str>> = path.split('/').map(Cow::Borrowed).collect();
-            router
-                .find_any(&routes, host, &segments, method)
-                .map(|id| id.0)
+            router.find_any(&routes, host, &segments, method).map(|id| id.0)
         };
         assert_eq!(any("h", "internal/a", "GET"), Some(0));
         assert_eq!(any("a.b.example.com", "x", "GET"), Some(1));

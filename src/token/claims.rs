@@ -42,9 +42,7 @@ impl ClaimPath {
                 let value = claims.get(first.as_deref()?)?;
                 if rest.iter().all(Option::is_some) {
                     return Values::of(
-                        rest.iter()
-                            .flatten()
-                            .try_fold(value, |value, step| member(value, step))?,
+                        rest.iter().flatten().try_fold(value, |value, step| member(value, step))?,
                     );
                 }
                 let mut gathered = Vec::new();
@@ -61,8 +59,7 @@ impl ClaimPath {
             Self::Pointer(steps) => {
                 let (first, rest) = steps.split_first()?;
                 let value = claims.get(first.as_deref()?)?;
-                rest.iter()
-                    .try_fold(value, |value, step| member(value, step.as_deref()?))
+                rest.iter().try_fold(value, |value, step| member(value, step.as_deref()?))
             }
         }
     }
@@ -148,24 +145,15 @@ impl<'a> Values<'a> {
     fn of(value: &'a Value) -> Option<Self> {
         match value {
             Value::Null => None,
-            Value::Array(items) => Some(Self::Slice {
-                items,
-                scalar: false,
-            }),
-            other => Some(Self::Slice {
-                items: std::slice::from_ref(other),
-                scalar: true,
-            }),
+            Value::Array(items) => Some(Self::Slice { items, scalar: false }),
+            other => Some(Self::Slice { items: std::slice::from_ref(other), scalar: true }),
         }
     }
 
     /// The one value, where the claim is not an array.
     pub fn scalar(&self) -> Option<&'a Value> {
         match self {
-            Self::Slice {
-                items,
-                scalar: true,
-            } => items.first(),
+            Self::Slice { items, scalar: true } => items.first(),
             _ => None,
         }
     }
@@ -202,11 +190,7 @@ impl Registered {
                 return Err(Error::Malformed("`sub` or `jti` is not a string"));
             }
         }
-        Ok(Self {
-            exp: date(claims, "exp")?,
-            nbf: date(claims, "nbf")?,
-            iat: date(claims, "iat")?,
-        })
+        Ok(Self { exp: date(claims, "exp")?, nbf: date(claims, "nbf")?, iat: date(claims, "iat")? })
     }
 
     /// Checks the time claims against the clock.
@@ -225,12 +209,7 @@ impl Registered {
         }
         for (claim, date) in [("nbf", self.nbf), ("iat", self.iat)] {
             if let Some(from) = date.filter(|from| now < from.saturating_sub(skew)) {
-                return Err(Error::NotYetValid {
-                    claim,
-                    from,
-                    now,
-                    skew,
-                });
+                return Err(Error::NotYetValid { claim, from, now, skew });
             }
         }
         if let Some(limit) = issuer.max_lifetime_ms {
@@ -255,9 +234,7 @@ fn date(claims: &Claims, name: &str) -> Result<Option<i64>, Error> {
             i64::MAX
         } else {
             // `as` saturates, and JSON has no NaN.
-            number
-                .as_f64()
-                .map_or(i64::MIN, |secs| (secs * 1000.0).floor() as i64)
+            number.as_f64().map_or(i64::MIN, |secs| (secs * 1000.0).floor() as i64)
         })),
         Some(_) => Err(Error::Malformed("`exp`, `nbf` or `iat` is not a number")),
     }
@@ -281,18 +258,13 @@ pub fn check_audience(claims: &Claims, accepted: Option<&[Box<str>]>) -> Result<
         };
         found |= accepted.is_some_and(|list| list.iter().any(|item| **item == **audience));
     }
-    if found {
-        Ok(())
-    } else {
-        Err(Error::AudienceMismatch)
-    }
+    if found { Ok(()) } else { Err(Error::AudienceMismatch) }
 }
 
 /// `typ` without case and `application/` (RFC 7515 section 4.1.9).
 pub fn normal_type(typ: &str) -> String {
     let typ = typ.to_ascii_lowercase();
-    typ.strip_prefix("application/")
-        .map_or_else(|| typ.clone(), str::to_owned)
+    typ.strip_prefix("application/").map_or_else(|| typ.clone(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -336,10 +308,7 @@ mod tests {
         }
         assert!(ClaimPath::parse("/a~2").is_err());
         assert!(ClaimPath::parse("").is_err());
-        assert_eq!(
-            ClaimPath::parse("/a~1b/*/~0").unwrap().to_string(),
-            "/a~1b/*/~0"
-        );
+        assert_eq!(ClaimPath::parse("/a~1b/*/~0").unwrap().to_string(), "/a~1b/*/~0");
     }
 
     #[test]
@@ -379,11 +348,7 @@ mod tests {
         ];
         for (text, want) in cases {
             let got = check_audience(&claims(text), Some(&["a".into()]));
-            assert_eq!(
-                got.map_or_else(|error| error.code().name(), |()| "ok"),
-                want,
-                "{text}"
-            );
+            assert_eq!(got.map_or_else(|error| error.code().name(), |()| "ok"), want, "{text}");
         }
         assert!(check_audience(&claims("{}"), None).is_ok());
         assert!(check_audience(&claims(r#"{"aud":5}"#), None).is_err());

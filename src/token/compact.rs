@@ -37,23 +37,15 @@ pub struct Header {
 /// [`Error::TooLarge`] past `limit` bytes, [`Error::CriticalHeader`], else [`Error::Malformed`].
 pub fn parse(token: &[u8], limit: usize) -> Result<Compact<'_>, Error> {
     if token.len() > limit {
-        return Err(Error::TooLarge {
-            length: token.len(),
-            limit,
-        });
+        return Err(Error::TooLarge { length: token.len(), limit });
     }
     let mut segments = token.split(|byte| *byte == b'.');
-    let (Some(header), Some(payload), Some(signature), None) = (
-        segments.next(),
-        segments.next(),
-        segments.next(),
-        segments.next(),
-    ) else {
+    let (Some(header), Some(payload), Some(signature), None) =
+        (segments.next(), segments.next(), segments.next(), segments.next())
+    else {
         return Err(Error::Malformed("token is not three segments"));
     };
-    let signing_input = token
-        .get(..header.len() + 1 + payload.len())
-        .unwrap_or_default();
+    let signing_input = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
     Ok(Compact {
         signing_input,
         header: parse_header(header)?,
@@ -65,9 +57,7 @@ pub fn parse(token: &[u8], limit: usize) -> Result<Compact<'_>, Error> {
 
 /// Base64url without padding, white space or stray bits (RFC 7515 section 2, RFC 4648 section 3.5).
 fn decode(segment: &[u8]) -> Result<Vec<u8>, Error> {
-    URL_SAFE_NO_PAD
-        .decode(segment)
-        .map_err(|_| Error::Malformed("segment is not base64url"))
+    URL_SAFE_NO_PAD.decode(segment).map_err(|_| Error::Malformed("segment is not base64url"))
 }
 
 fn parse_header(segment: &[u8]) -> Result<Header, Error> {
@@ -85,10 +75,7 @@ fn parse_header(segment: &[u8]) -> Result<Header, Error> {
         };
     }
     // RFC 7797 section 6: `b64` must be critical, so a lone `false` is an extension all the same.
-    if members
-        .get("b64")
-        .is_some_and(|b64| b64 != &Value::Bool(true))
-    {
+    if members.get("b64").is_some_and(|b64| b64 != &Value::Bool(true)) {
         return Err(Error::CriticalHeader);
     }
     let mut text = |name, error| match members.remove(name) {
@@ -122,68 +109,28 @@ mod tests {
         let cases = [
             (r#"{"alg":"RS256"}"#, "{}", "AA", "ok"),
             (r#"{"alg":"none"}"#, "{}", "", "ok"),
-            (
-                r#"{"alg":"RS256","kid":"k","typ":"JWT","jku":"https://evil"}"#,
-                "{}",
-                "AA",
-                "ok",
-            ),
+            (r#"{"alg":"RS256","kid":"k","typ":"JWT","jku":"https://evil"}"#, "{}", "AA", "ok"),
             (r#"{"alg":"RS256","b64":true}"#, "{}", "AA", "ok"),
-            (
-                r#"{"alg":"RS256","b64":false}"#,
-                "{}",
-                "AA",
-                "critical_header_unsupported",
-            ),
+            (r#"{"alg":"RS256","b64":false}"#, "{}", "AA", "critical_header_unsupported"),
             (
                 r#"{"alg":"RS256","crit":["b64"],"b64":false}"#,
                 "{}",
                 "AA",
                 "critical_header_unsupported",
             ),
-            (
-                r#"{"alg":"RS256","crit":[]}"#,
-                "{}",
-                "AA",
-                "token_malformed",
-            ),
-            (
-                r#"{"alg":"RS256","crit":"exp"}"#,
-                "{}",
-                "AA",
-                "token_malformed",
-            ),
-            (
-                r#"{"alg":"RS256","crit":null}"#,
-                "{}",
-                "AA",
-                "token_malformed",
-            ),
+            (r#"{"alg":"RS256","crit":[]}"#, "{}", "AA", "token_malformed"),
+            (r#"{"alg":"RS256","crit":"exp"}"#, "{}", "AA", "token_malformed"),
+            (r#"{"alg":"RS256","crit":null}"#, "{}", "AA", "token_malformed"),
             (r#"{"alg":256}"#, "{}", "AA", "token_malformed"),
             (r#"{"kid":"k"}"#, "{}", "AA", "token_malformed"),
             (r#"{"alg":"RS256","kid":7}"#, "{}", "AA", "token_malformed"),
-            (
-                r#"{"alg":"RS256","typ":null}"#,
-                "{}",
-                "AA",
-                "token_malformed",
-            ),
-            (
-                r#"{"alg":"RS256","alg":"none"}"#,
-                "{}",
-                "AA",
-                "token_malformed",
-            ),
+            (r#"{"alg":"RS256","typ":null}"#, "{}", "AA", "token_malformed"),
+            (r#"{"alg":"RS256","alg":"none"}"#, "{}", "AA", "token_malformed"),
             (r#"["alg"]"#, "{}", "AA", "token_malformed"),
             (r#"{"alg":"RS256"}"#, "[]", "AA", "token_malformed"),
             (r#"{"alg":"RS256"}"#, "null", "AA", "token_malformed"),
             (r#"{"alg":"RS256"}"#, "", "AA", "token_malformed"),
-            (
-                r#"{"alg":"RS256"}"#,
-                r#"{"a":1,"a":1}"#,
-                "AA",
-                "token_malformed",
-            ),
+            (r#"{"alg":"RS256"}"#, r#"{"a":1,"a":1}"#, "AA", "token_malformed"),
             (r#"{"alg":"RS256"}"#, "{}", "AB", "token_malformed"),
             (r#"{"alg":"RS256"}"#, "{}", "AA=", "token_malformed"),
             (r#"{"alg":"RS256"}"#, "{}", "AA==", "token_malformed"),
@@ -192,11 +139,7 @@ mod tests {
             (r#"{"alg":"RS256"}"#, "{}", "AA.AA", "token_malformed"),
         ];
         for (header, payload, signature, want) in cases {
-            assert_eq!(
-                code(header, payload, signature),
-                want,
-                "{header} {payload} {signature}"
-            );
+            assert_eq!(code(header, payload, signature), want, "{header} {payload} {signature}");
         }
     }
 

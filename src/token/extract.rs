@@ -71,10 +71,7 @@ pub fn find<'a>(request: &Request<'a>, carriers: &[Carrier]) -> Result<Option<Fo
                 Ok(())
             }
             None => {
-                found = Some(Found {
-                    token,
-                    places: 1 << index,
-                });
+                found = Some(Found { token, places: 1 << index });
                 Ok(())
             }
         };
@@ -126,9 +123,7 @@ fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
         None => Some(value).filter(|value| !value.is_empty()),
         Some(scheme) => {
             let (first, rest) = split_once(value, b' ').unwrap_or((value, &[]));
-            first
-                .eq_ignore_ascii_case(scheme.as_bytes())
-                .then(|| rest.trim_ascii_start())
+            first.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.trim_ascii_start())
         }
     }
 }
@@ -162,17 +157,10 @@ pub fn removals<'s>(
     let mut removals = Vec::new();
     for source in chosen.clone() {
         if let Source::Header { name, scheme } = source
-            && request
-                .values(name)
-                .any(|value| in_header(value, scheme.as_deref()).is_some())
-            && !removals
-                .iter()
-                .any(|removal: &Removal| *removal.name == **name)
+            && request.values(name).any(|value| in_header(value, scheme.as_deref()).is_some())
+            && !removals.iter().any(|removal: &Removal| *removal.name == **name)
         {
-            removals.push(Removal {
-                name: name.to_string(),
-                rest: None,
-            });
+            removals.push(Removal { name: name.to_string(), rest: None });
         }
     }
     let cookies = chosen.clone().filter_map(|source| match source {
@@ -186,10 +174,7 @@ pub fn removals<'s>(
     });
     removals.extend(without_entries(request, prefixes));
     if let Some(path) = without_parameters(request, chosen) {
-        removals.push(Removal {
-            name: ":path".into(),
-            rest: Some(path),
-        });
+        removals.push(Removal { name: ":path".into(), rest: Some(path) });
     }
     removals
 }
@@ -211,10 +196,7 @@ fn without_cookies<'s>(
     pairs().any(gone).then(|| {
         let left: Vec<&[u8]> = pairs().filter(|pair| !gone(pair)).collect();
         let rest = (!left.is_empty()).then(|| left.join(&b"; "[..]));
-        Removal {
-            name: "cookie".into(),
-            rest,
-        }
+        Removal { name: "cookie".into(), rest }
     })
 }
 
@@ -222,20 +204,11 @@ fn without_entries<'s>(
     request: &Request<'_>,
     prefixes: impl Iterator<Item = &'s str> + Clone,
 ) -> Option<Removal> {
-    let gone = |entry: &[u8]| {
-        prefixes
-            .clone()
-            .any(|prefix| entry.starts_with(prefix.as_bytes()))
-    };
+    let gone = |entry: &[u8]| prefixes.clone().any(|prefix| entry.starts_with(prefix.as_bytes()));
     websocket_entries(request).any(gone).then(|| {
-        let left: Vec<&[u8]> = websocket_entries(request)
-            .filter(|entry| !gone(entry))
-            .collect();
+        let left: Vec<&[u8]> = websocket_entries(request).filter(|entry| !gone(entry)).collect();
         let rest = (!left.is_empty()).then(|| left.join(&b", "[..]));
-        Removal {
-            name: "sec-websocket-protocol".into(),
-            rest,
-        }
+        Removal { name: "sec-websocket-protocol".into(), rest }
     })
 }
 
@@ -258,16 +231,9 @@ pub fn without_parameters<'s>(
     if !query.split(|byte| *byte == b'&').any(gone) {
         return None;
     }
-    let left: Vec<&[u8]> = query
-        .split(|byte| *byte == b'&')
-        .filter(|pair| !gone(pair))
-        .collect();
+    let left: Vec<&[u8]> = query.split(|byte| *byte == b'&').filter(|pair| !gone(pair)).collect();
     let query = left.join(&b'&');
-    Some(if query.is_empty() {
-        path.to_vec()
-    } else {
-        [path, b"?", &query].concat()
-    })
+    Some(if query.is_empty() { path.to_vec() } else { [path, b"?", &query].concat() })
 }
 
 /// Whether the request's own host, or an allowed origin, made a request that a cookie authorises:
@@ -280,9 +246,7 @@ pub fn origin_allowed(request: &Request<'_>, origins: &[Box<str>]) -> bool {
             let Ok(origin) = std::str::from_utf8(origin) else {
                 return false;
             };
-            origins
-                .iter()
-                .any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
                 || is_own(request, origin)
         }
         (None, _) => {
@@ -296,16 +260,8 @@ fn is_own(request: &Request<'_>, origin: &str) -> bool {
     let Some((scheme, host)) = origin.split_once("://") else {
         return false;
     };
-    let default = if scheme.eq_ignore_ascii_case("https") {
-        ":443"
-    } else {
-        ":80"
-    };
-    let bare = |host: &str| {
-        host.strip_suffix(default)
-            .unwrap_or(host)
-            .to_ascii_lowercase()
-    };
+    let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let bare = |host: &str| host.strip_suffix(default).unwrap_or(host).to_ascii_lowercase();
     request
         .first(":authority")
         .and_then(|authority| std::str::from_utf8(authority).ok())
@@ -319,29 +275,13 @@ mod tests {
 
     fn carriers() -> Vec<Carrier> {
         [
-            Source::Header {
-                name: "authorization".into(),
-                scheme: Some("Bearer".into()),
-            },
-            Source::Header {
-                name: "x-token".into(),
-                scheme: None,
-            },
-            Source::Cookie {
-                name: "session".into(),
-                origins: Vec::new(),
-            },
-            Source::Query {
-                name: "access_token".into(),
-            },
-            Source::WebsocketProtocol {
-                prefix: "bearer.".into(),
-            },
+            Source::Header { name: "authorization".into(), scheme: Some("Bearer".into()) },
+            Source::Header { name: "x-token".into(), scheme: None },
+            Source::Cookie { name: "session".into(), origins: Vec::new() },
+            Source::Query { name: "access_token".into() },
+            Source::WebsocketProtocol { prefix: "bearer.".into() },
         ]
-        .map(|source| Carrier {
-            source,
-            issuers: vec![IssuerId(0)],
-        })
+        .map(|source| Carrier { source, issuers: vec![IssuerId(0)] })
         .into()
     }
 
@@ -357,27 +297,12 @@ mod tests {
             (&[(b"authorization", b"Basic Bearer t")], "-"),
             (&[(b"authorization", b"Bearert")], "-"),
             (
-                &[
-                    (b"authorization", b"Bearer t"),
-                    (b"authorization", b"Bearer t"),
-                ],
+                &[(b"authorization", b"Bearer t"), (b"authorization", b"Bearer t")],
                 "token_ambiguous",
             ),
-            (
-                &[
-                    (b"authorization", b"Basic x"),
-                    (b"authorization", b"Bearer t"),
-                ],
-                "token_ambiguous",
-            ),
-            (
-                &[(b"authorization", b"Bearer t"), (b"x-token", b"t")],
-                "t 3",
-            ),
-            (
-                &[(b"authorization", b"Bearer t"), (b"x-token", b"u")],
-                "token_ambiguous",
-            ),
+            (&[(b"authorization", b"Basic x"), (b"authorization", b"Bearer t")], "token_ambiguous"),
+            (&[(b"authorization", b"Bearer t"), (b"x-token", b"t")], "t 3"),
+            (&[(b"authorization", b"Bearer t"), (b"x-token", b"u")], "token_ambiguous"),
             (&[(b"cookie", b"a=b; session=t; session=")], "t 4"),
             (&[(b"cookie", b"session=t; session=u")], "token_ambiguous"),
             (&[(b":path", b"/?access%5Ftoken=t&access_token=t")], "t 8"),

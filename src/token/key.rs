@@ -41,11 +41,7 @@ impl Key {
             return Err("key admits none of the named algorithms");
         }
         let verifier = backend.prepare(material)?;
-        Ok(Self {
-            kid: kid.map(Into::into),
-            algorithms,
-            verifier,
-        })
+        Ok(Self { kid: kid.map(Into::into), algorithms, verifier })
     }
 
     /// The key's id.
@@ -66,11 +62,7 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Key {{ kid: {:?}, algorithms: {:?} }}",
-            self.kid, self.algorithms
-        )
+        write!(f, "Key {{ kid: {:?}, algorithms: {:?} }}", self.kid, self.algorithms)
     }
 }
 
@@ -121,12 +113,7 @@ impl KeySet {
         let fits = move |key: &&Key| {
             meant(key, kid) && algorithm.is_some_and(|algorithm| key.algorithms.contains(algorithm))
         };
-        let mut fitting = self
-            .keys
-            .iter()
-            .filter(fits)
-            .take(MAX_CANDIDATES)
-            .peekable();
+        let mut fitting = self.keys.iter().filter(fits).take(MAX_CANDIDATES).peekable();
         if fitting.peek().is_none() {
             return Err(NoCandidate::Algorithm);
         }
@@ -200,10 +187,8 @@ fn parse_jwk(
     };
     let mut narrow = narrow;
     if let Some(alg) = members.get("alg") {
-        let alg = alg
-            .as_str()
-            .and_then(Algorithm::parse)
-            .ok_or("`alg` is no JWS algorithm here")?;
+        let alg =
+            alg.as_str().and_then(Algorithm::parse).ok_or("`alg` is no JWS algorithm here")?;
         let only = AlgorithmSet::of(&[alg]);
         narrow = Some(narrow.map_or(only, |narrow| narrow.intersection(only)));
     }
@@ -238,14 +223,11 @@ fn material(members: &Map<String, Value>) -> Result<Material, &'static str> {
             if x.len() != curve.coordinate() || y.len() != curve.coordinate() {
                 return Err("`x` or `y` is not of the curve's full length");
             }
-            Ok(Material::Ec {
-                curve,
-                point: [&[4], x.as_slice(), &y].concat(),
-            })
+            Ok(Material::Ec { curve, point: [&[4], x.as_slice(), &y].concat() })
         }
-        Some("OKP") if curve == Some("Ed25519") => number("x")
-            .map(Material::Ed25519)
-            .ok_or("`x` is not base64url"),
+        Some("OKP") if curve == Some("Ed25519") => {
+            number("x").map(Material::Ed25519).ok_or("`x` is not base64url")
+        }
         Some("OKP") => Err("`crv` is not Ed25519"),
         Some("oct") => Err("a symmetric key in a key set never counts: use `secret`"),
         Some(_) => Err("`kty` is not RSA, EC or OKP"),
@@ -255,10 +237,7 @@ fn material(members: &Map<String, Value>) -> Result<Material, &'static str> {
 
 /// The key of the first certificate of `x5c` (RFC 7517 section 4.7), which is base64, not base64url.
 fn certificate(members: &Map<String, Value>) -> Result<Material, &'static str> {
-    let first = members
-        .get("x5c")
-        .and_then(|chain| chain.get(0))
-        .and_then(Value::as_str);
+    let first = members.get("x5c").and_then(|chain| chain.get(0)).and_then(Value::as_str);
     let der = first.and_then(|text| STANDARD.decode(text).ok());
     pem::from_certificate(&der.ok_or("`x5c` is not a list of base64 certificates")?)
 }
@@ -297,10 +276,8 @@ pub fn parse_secret(
         && !admitted.is_empty()
         && narrow.intersection(admitted) != narrow
     {
-        return Err(
-            "secret shorter than the hash of a named algorithm (RFC 7518 section 3.2), \
-                    or an algorithm is not an HMAC one",
-        );
+        return Err("secret shorter than the hash of a named algorithm (RFC 7518 section 3.2), \
+                    or an algorithm is not an HMAC one");
     }
     Key::new(&material, kid, narrow, backend)
 }

@@ -153,29 +153,14 @@ impl fmt::Display for Error {
             Self::KeyUnknown => f.write_str("no key has this `kid`"),
             Self::SignatureInvalid => f.write_str("signature does not verify"),
             Self::Expired { exp, now, skew } => {
-                write!(
-                    f,
-                    "expired {} s ago, skew {} s",
-                    (now - exp) / 1000,
-                    skew / 1000
-                )
+                write!(f, "expired {} s ago, skew {} s", (now - exp) / 1000, skew / 1000)
             }
-            Self::NotYetValid {
-                claim,
-                from,
-                now,
-                skew,
-            } => {
+            Self::NotYetValid { claim, from, now, skew } => {
                 let ahead = from.saturating_sub(*now) / 1000;
                 write!(f, "`{claim}` is {ahead} s ahead, skew {} s", skew / 1000)
             }
             Self::LifetimeTooLong { lifetime, limit } => {
-                write!(
-                    f,
-                    "lifetime of {} s, the limit is {} s",
-                    lifetime / 1000,
-                    limit / 1000
-                )
+                write!(f, "lifetime of {} s, the limit is {} s", lifetime / 1000, limit / 1000)
             }
             Self::AudienceMismatch => f.write_str("`aud` holds no accepted audience"),
             Self::TypeMismatch => f.write_str("`typ` is not the required one"),

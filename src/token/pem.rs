@@ -10,16 +10,10 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const CURVES: [(ObjectIdentifier, Curve); 4] = [
-    (
-        ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
-        Curve::P256,
-    ),
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), Curve::P256),
     (ObjectIdentifier::new_unwrap("1.3.132.0.34"), Curve::P384),
     (ObjectIdentifier::new_unwrap("1.3.132.0.35"), Curve::P521),
-    (
-        ObjectIdentifier::new_unwrap("1.3.132.0.10"),
-        Curve::Secp256k1,
-    ),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.10"), Curve::Secp256k1),
 ];
 
 /// Reads a public key from PEM (RFC 7468). Of a certificate only the key counts: neither its chain
@@ -28,15 +22,10 @@ const CURVES: [(ObjectIdentifier, Curve); 4] = [
 /// # Errors
 /// Says what is wrong, and shows nothing of the text.
 pub fn parse(text: &str) -> Result<Material, &'static str> {
-    // YAML and JSON carry PEM with indentation.
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let (label, der) = der::pem::decode_vec(lines.join("\n").as_bytes())
+    let expected = "not PEM: expected `-----BEGIN PUBLIC KEY-----`, base64 lines and its end";
+    let (label, der) = der::pem::decode_vec(wrap(text).as_bytes())
         .map(|(label, der)| (label.to_owned(), der))
-        .map_err(|_| "not PEM: expected `-----BEGIN PUBLIC KEY-----`, base64 lines and its end")?;
+        .map_err(|_| expected)?;
     match label.as_str() {
         "PUBLIC KEY" => from_spki(&der),
         "RSA PUBLIC KEY" => from_pkcs1(&der),
@@ -48,6 +37,20 @@ pub fn parse(text: &str) -> Result<Material, &'static str> {
     }
 }
 
+/// The text in lines of 64 characters, which the decoder insists on: YAML, JSON and environment
+/// variables carry PEM with indentation, or its base64 in one line.
+fn wrap(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let [first, inner @ .., last] = lines.as_slice() else { return String::new() };
+    let inner: Vec<char> = inner.iter().flat_map(|line| line.chars()).collect();
+    let mut wrapped = format!("{first}\n");
+    for line in inner.chunks(64) {
+        wrapped.extend(line);
+        wrapped.push('\n');
+    }
+    wrapped + last
+}
+
 /// The key of a DER certificate (RFC 5280).
 ///
 /// # Errors
@@ -55,10 +58,7 @@ pub fn parse(text: &str) -> Result<Material, &'static str> {
 pub fn from_certificate(der: &[u8]) -> Result<Material, &'static str> {
     let bad = "not an X.509 certificate";
     let certificate = Certificate::from_der(der).map_err(|_| bad)?;
-    let spki = certificate
-        .tbs_certificate()
-        .subject_public_key_info()
-        .to_der();
+    let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
     from_spki(&spki.map_err(|_| bad)?)
 }
 
@@ -79,10 +79,7 @@ fn from_spki(der: &[u8]) -> Result<Material, &'static str> {
             .iter()
             .find(|(known, _)| *known == oid)
             .ok_or("curve is not P-256, P-384, P-521 or secp256k1")?;
-        return Ok(Material::Ec {
-            curve: *curve,
-            point: bits.to_vec(),
-        });
+        return Ok(Material::Ec { curve: *curve, point: bits.to_vec() });
     }
     Err("key is neither RSA, nor of an elliptic curve, nor Ed25519")
 }

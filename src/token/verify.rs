@@ -52,11 +52,7 @@ pub struct Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self {
-            error,
-            issuer: None,
-            kid: None,
-        }
+        Self { error, issuer: None, kid: None }
     }
 }
 
@@ -94,25 +90,12 @@ pub fn verify(
 
     let known = |kid: &&String| issuer.keys.iter().any(|key| key.kid() == Some(kid));
     let named = compact.header.kid.as_ref().filter(known).cloned();
-    let failed = |error| Failure {
-        error,
-        issuer: Some(id),
-        kid: named.clone(),
-    };
+    let failed = |error| Failure { error, issuer: Some(id), kid: named.clone() };
     let kid = check_signature(&compact, issuer, algorithm).map_err(failed)?;
     check_claims(&compact, issuer, now).map_err(failed)?;
 
-    let subject = issuer
-        .subject
-        .value(&compact.payload)
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    Ok(VerifiedToken {
-        issuer: id,
-        claims: compact.payload,
-        kid,
-        subject,
-    })
+    let subject = issuer.subject.value(&compact.payload).and_then(Value::as_str).map(str::to_owned);
+    Ok(VerifiedToken { issuer: id, claims: compact.payload, kid, subject })
 }
 
 fn check_signature(

@@ -69,7 +69,9 @@ class Configurations(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, done.stdout[-3000:])
 
     def test_claimgate_checks_every_configuration(self):
-        for path in CONFIGURATIONS:
+        holding = [path for path in CONFIGURATIONS if "configuration:" in path.read_text()]
+        self.assertGreater(len(holding), 2)
+        for path in holding:
             with self.subTest(name(path)):
                 done = run([str(product("CLAIMGATE", "dist/claimgate")), "check", name(path)])
                 self.assertEqual(done.returncode, 0, done.stdout)
@@ -79,8 +81,7 @@ class Configurations(unittest.TestCase):
             with self.subTest(name(path)), Bootstrap(path) as world:
                 self.assertEqual(world.ask("/healthz").status, 200)
                 self.assertEqual(str(world.ask("/nowhere/to/be/found")), "403 no_route")
-                discovery = world.admin("/stats?filter=http_filter.claimgate.config_fail")
-                self.assertNotRegex(discovery, r": [1-9]")
+                self.assertEqual(world.refusals(), 0)
 
     def test_every_resource_file_is_loaded_by_a_bootstrap(self):
         loaded = "".join(path.read_text() for path in self.bootstraps())
@@ -116,7 +117,7 @@ class Configurations(unittest.TestCase):
                 ("GET", "/docs/start", "no.to.ken", (), "401 token_malformed"),
                 ("GET", "/api/items", reader, (), "200"),
                 ("GET", "/api/items", writer, (), "403 scope_insufficient"),
-                ("POST", "/api/items", reader, (), "403 claims_insufficient"),
+                ("POST", "/api/items", reader, (), "403 scope_insufficient"),
                 ("POST", "/api/items", writer, (), "200"),
                 ("DELETE", "/api/items/1", admin, (), "200"),
                 ("GET", "/tenants/acme/bills", tenant, (), "200"),
@@ -132,8 +133,8 @@ class Configurations(unittest.TestCase):
                 for method, path, bearer, headers, answer in expected:
                     with self.subTest(f"{method} {path} {answer}"):
                         self.assertEqual(str(world.ask(path, bearer, headers, method)), answer)
-                prometheus = world.admin("/stats/prometheus")
-                self.assertRegex(prometheus, r'claimgate_requests_total\{[^}]*code="scope_insufficient"[^}]*\} 1')
+                counted = r'claimgate_requests_total\{(?=[^}]*route="read")(?=[^}]*code="scope_insufficient")[^}]*\} 1\b'
+                world.until(lambda: re.search(counted, world.admin("/stats/prometheus")), "no labelled count came")
 
 
 class Bootstrap(World):
@@ -297,7 +298,7 @@ class Demo(unittest.TestCase):
             environment = {**ENVIRONMENT, "CLAIMGATE_WASM": str(wasm), "TMPDIR": folder}
             done = run([sys.executable, name(EXAMPLE / "demo.py")], env=environment)
             self.assertEqual(done.returncode, 1, done.stdout)
-            self.assertIn("the filter did not load", done.stdout)
+            self.assertIn("Envoy refused the filter", done.stdout)
             self.assertEqual(os.listdir(folder), ["broken.wasm"])
 
 

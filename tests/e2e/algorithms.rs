@@ -25,14 +25,8 @@ const HMAC: [&str; 3] = ["HS256", "HS384", "HS512"];
 
 /// One issuer for each form of key; the issuer's name is the host of its `iss`.
 static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
-    let all: [&Key; 6] = [
-        &keys::RSA,
-        &keys::P256,
-        &keys::P384,
-        &keys::P521,
-        &keys::K256,
-        &keys::ED25519,
-    ];
+    let all: [&Key; 6] =
+        [&keys::RSA, &keys::P256, &keys::P384, &keys::P521, &keys::K256, &keys::ED25519];
     let issuer = |name: &str, keys: Value| json!({"issuer": format!("https://{name}"), "any_audience": true, "keys": keys});
     let jwks: Vec<&Value> = all.iter().map(|key| &key.jwk).collect();
     let bound: Vec<Value> = ASYMMETRIC
@@ -43,10 +37,7 @@ static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
             jwk
         })
         .collect();
-    let pems: Vec<Value> = all
-        .iter()
-        .map(|key| json!({"pem": key.pem, "kid": key.kid}))
-        .collect();
+    let pems: Vec<Value> = all.iter().map(|key| json!({"pem": key.pem, "kid": key.kid})).collect();
     let anonymous: Vec<Value> = all.iter().map(|key| json!({"pem": key.pem})).collect();
     let secret = |encoding: &str, env: &str| json!([{"secret": {"env": env, "encoding": encoding}, "algorithms": HMAC}]);
     let config = json!({
@@ -82,9 +73,7 @@ static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
 });
 
 fn outcome(issuer: &str, key: &Key, algorithm: &str) -> String {
-    let token = claims()
-        .with("iss", format!("https://{issuer}"))
-        .sign_as(key, algorithm);
+    let token = claims().with("iss", format!("https://{issuer}")).sign_as(key, algorithm);
     PROXY.send(Request::get("/").bearer(token)).outcome()
 }
 
@@ -115,14 +104,8 @@ fn a_jwk_bound_to_an_algorithm_verifies_it() {
     let mut table = Table::new();
     for (algorithm, key) in &ASYMMETRIC {
         let header = json!({"alg": algorithm, "kid": format!("{}-{algorithm}", key.kid)});
-        let token = claims()
-            .with("iss", "https://bound")
-            .sign_under(key, &header);
-        table.row(
-            *algorithm,
-            PROXY.send(Request::get("/").bearer(token)).outcome(),
-            "allowed",
-        );
+        let token = claims().with("iss", "https://bound").sign_under(key, &header);
+        table.row(*algorithm, PROXY.send(Request::get("/").bearer(token)).outcome(), "allowed");
     }
     table.check();
 }
@@ -130,12 +113,8 @@ fn a_jwk_bound_to_an_algorithm_verifies_it() {
 #[test]
 fn a_jwk_bound_to_an_algorithm_admits_no_other() {
     let header = json!({"alg": "PS256", "kid": "rsa-1-RS256"});
-    let token = claims()
-        .with("iss", "https://bound")
-        .sign_under(&keys::RSA, &header);
-    PROXY
-        .send(Request::get("/").bearer(token))
-        .refused("algorithm_not_allowed");
+    let token = claims().with("iss", "https://bound").sign_under(&keys::RSA, &header);
+    PROXY.send(Request::get("/").bearer(token)).refused("algorithm_not_allowed");
 }
 
 #[test]
@@ -158,14 +137,8 @@ fn a_damaged_signature_is_invalid_for_every_algorithm() {
     let mut table = Table::new();
     let hmac = HMAC.map(|algorithm| (algorithm, &keys::SECRET));
     for (algorithm, key) in ASYMMETRIC.iter().copied().chain(hmac) {
-        let issuer = if algorithm.starts_with("HS") {
-            "secret-utf8"
-        } else {
-            "jwks"
-        };
-        let token = claims()
-            .with("iss", format!("https://{issuer}"))
-            .sign_as(key, algorithm);
+        let issuer = if algorithm.starts_with("HS") { "secret-utf8" } else { "jwks" };
+        let token = claims().with("iss", format!("https://{issuer}")).sign_as(key, algorithm);
         let (signed, _) = token.rsplit_once('.').unwrap();
         let mut signature = key.sign(algorithm, signed.as_bytes());
         signature[20] ^= 4;
@@ -180,6 +153,7 @@ fn a_damaged_signature_is_invalid_for_every_algorithm() {
 }
 
 #[test]
+#[rustfmt::skip]
 fn a_key_admits_only_the_algorithms_it_is_narrowed_to() {
     let mut table = Table::new();
     for (issuer, algorithm, key, expected) in [
@@ -188,24 +162,10 @@ fn a_key_admits_only_the_algorithms_it_is_narrowed_to() {
         ("narrow", "PS256", &keys::RSA, "algorithm_not_allowed"),
         ("narrow-issuer", "PS384", &keys::RSA, "allowed"),
         ("narrow-issuer", "ES256", &keys::P256, "allowed"),
-        (
-            "narrow-issuer",
-            "RS256",
-            &keys::RSA,
-            "algorithm_not_allowed",
-        ),
-        (
-            "narrow-issuer",
-            "EdDSA",
-            &keys::ED25519,
-            "algorithm_not_allowed",
-        ),
+        ("narrow-issuer", "RS256", &keys::RSA, "algorithm_not_allowed"),
+        ("narrow-issuer", "EdDSA", &keys::ED25519, "algorithm_not_allowed"),
     ] {
-        table.row(
-            format!("{algorithm} with {issuer}"),
-            outcome(issuer, key, algorithm),
-            expected,
-        );
+        table.row(format!("{algorithm} with {issuer}"), outcome(issuer, key, algorithm), expected);
     }
     table.check();
 }
@@ -214,17 +174,11 @@ fn a_key_admits_only_the_algorithms_it_is_narrowed_to() {
 fn a_public_key_is_never_a_shared_secret() {
     let mut table = Table::new();
     for issuer in ["jwks", "pem", "pkcs1"] {
-        for secret in [
-            &keys::RSA.pem,
-            keys::RSA.pkcs1.as_ref().unwrap(),
-            &keys::RSA.pem.trim().to_owned(),
-        ] {
+        for secret in
+            [&keys::RSA.pem, keys::RSA.pkcs1.as_ref().unwrap(), &keys::RSA.pem.trim().to_owned()]
+        {
             let confused = Key::of_secret("rsa-1", secret);
-            table.row(
-                issuer,
-                outcome(issuer, &confused, "HS256"),
-                "algorithm_not_allowed",
-            );
+            table.row(issuer, outcome(issuer, &confused, "HS256"), "algorithm_not_allowed");
         }
     }
     table.check();

@@ -19,10 +19,7 @@ static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
 fn ask(target: &str, envs: Value) -> Exchange<'static> {
     let token = claims().with("envs", envs).sign(&P256);
     PROXY.send(
-        Request::get(target)
-            .host("LOGS.test:80")
-            .bearer(token)
-            .header("user-agent", "curl/8"),
+        Request::get(target).host("LOGS.test:80").bearer(token).header("user-agent", "curl/8"),
     )
 }
 
@@ -40,7 +37,6 @@ fn an_allowed_request_is_recorded() {
     check(
         &record,
         &[
-            ("event.code", json!("allowed")),
             ("event.outcome", json!("success")),
             ("event.kind", json!("event")),
             ("claimgate.filter", json!("edge")),
@@ -98,16 +94,8 @@ fn a_record_has_the_names_of_the_elastic_common_schema() {
     ] {
         table.hold(name, !record[name].is_null(), "is missing");
     }
-    table.hold(
-        "event.category",
-        record["event.category"].is_array(),
-        "is a list in ECS",
-    );
-    table.hold(
-        "event.type",
-        record["event.type"].is_array(),
-        "is a list in ECS",
-    );
+    table.hold("event.category", record["event.category"].is_array(), "is a list in ECS");
+    table.hold("event.type", record["event.type"].is_array(), "is a list in ECS");
     table.hold(
         "event.duration",
         record["event.duration"].as_u64().is_some_and(|ns| ns > 0),
@@ -119,13 +107,8 @@ fn a_record_has_the_names_of_the_elastic_common_schema() {
         timestamp.len() >= 20 && timestamp.ends_with('Z') && timestamp.contains('T'),
         timestamp,
     );
-    let nested: Vec<&String> = record
-        .as_object()
-        .unwrap()
-        .iter()
-        .filter(|(_, v)| v.is_object())
-        .map(|(k, _)| k)
-        .collect();
+    let nested: Vec<&String> =
+        record.as_object().unwrap().iter().filter(|(_, v)| v.is_object()).map(|(k, _)| k).collect();
     table.hold(
         "flat",
         nested.iter().all(|name| *name == "claimgate.claims"),
@@ -137,23 +120,14 @@ fn a_record_has_the_names_of_the_elastic_common_schema() {
 #[test]
 fn there_is_one_record_for_each_request() {
     let exchanges: Vec<Exchange> = (0..20)
-        .map(|n| {
-            ask(
-                "/logs/prod/x",
-                json!([if n % 2 == 0 { "prod" } else { "dev" }]),
-            )
-        })
+        .map(|n| ask("/logs/prod/x", json!([if n % 2 == 0 { "prod" } else { "dev" }])))
         .collect();
     for exchange in &exchanges {
         exchange.audit();
     }
     for exchange in &exchanges {
         assert_eq!(
-            PROXY
-                .envoy
-                .log
-                .audits(|record| record["http.request.id"] == *exchange.id)
-                .len(),
+            PROXY.envoy.log.audits(|record| record["http.request.id"] == *exchange.id).len(),
             1
         );
     }
@@ -172,13 +146,7 @@ fn a_request_without_a_token_is_recorded_too() {
         ],
     );
     let record = PROXY.send(Request::get("/nowhere")).audit();
-    check(
-        &record,
-        &[
-            ("event.outcome", json!("failure")),
-            ("claimgate.route", json!(null)),
-        ],
-    );
+    check(&record, &[("event.outcome", json!("failure")), ("claimgate.route", json!(null))]);
 }
 
 #[test]
@@ -196,65 +164,39 @@ fn a_request_that_the_subject_made_but_the_signature_did_not_prove_names_nobody(
 #[test]
 fn a_record_is_one_line_whatever_the_request_holds() {
     let token = claims()
-        .with(
-            "sub",
-            "a\nclaimgate_audit {\"event.code\":\"forged\"}\u{2028}",
-        )
+        .with("sub", "a\nclaimgate_audit {\"event.code\":\"forged\"}\u{2028}")
         .with("envs", json!(["prod"]));
     let request =
         Request::get("/logs/prod/%22%7D%20claimgate_audit%20%7B").bearer(token.sign(&P256));
-    let exchange = PROXY.send(request.header(
-        "user-agent",
-        "\"} claimgate_audit {\"event.code\": \"forged\"}",
-    ));
+    let exchange = PROXY
+        .send(request.header("user-agent", "\"} claimgate_audit {\"event.code\": \"forged\"}"));
     exchange.allowed();
-    assert_eq!(exchange.audit()["event.code"], "allowed");
-    assert_eq!(
-        PROXY
-            .envoy
-            .log
-            .audits(|record| record["event.code"] == "forged")
-            .len(),
-        0
-    );
+    assert_eq!(exchange.audit()["event.outcome"], "success");
+    assert_eq!(PROXY.envoy.log.audits(|record| record["event.code"] == "forged").len(), 0);
 }
 
 #[test]
 fn the_filter_state_carries_the_identity_to_access_logs() {
     let mut table = Table::new();
-    for (exchange, decision, code) in [
-        (ask("/logs/prod/x", json!(["prod"])), "allowed", "allowed"),
-        (
-            ask("/logs/prod/x", json!(["dev"])),
-            "denied",
-            "claims_insufficient",
-        ),
-    ] {
-        let state = exchange.access()["state"].clone();
-        for (member, expected) in [
-            ("decision", decision),
-            ("code", code),
-            ("route", "logs"),
-            ("issuer", "corp"),
-            ("subject", "alice"),
-        ] {
+    for (env, decision) in [("prod", "allowed"), ("dev", "denied")] {
+        let state = ask("/logs/prod/x", json!([env])).access()["state"].clone();
+        for (member, expected) in
+            [("decision", decision), ("route", "logs"), ("issuer", "corp"), ("subject", "alice")]
+        {
             table.row(
-                format!("{code}: {member}"),
+                format!("{decision}: {member}"),
                 state[member].as_str().unwrap_or_default(),
                 expected,
             );
         }
+        table.hold(decision, state["code"].is_string(), "no code");
     }
     table.check();
 }
 
 #[test]
 fn an_upgraded_connection_is_recorded() {
-    let exchange = PROXY.send(
-        Request::get("/socket")
-            .websocket()
-            .bearer(claims().sign(&P256)),
-    );
+    let exchange = PROXY.send(Request::get("/socket").websocket().bearer(claims().sign(&P256)));
     assert_eq!(exchange.response.status, 101);
     assert_eq!(exchange.audit()["http.response.status_code"], 101);
 }

@@ -15,13 +15,9 @@ fn a_certificate_is_a_key_of_an_issuer() {
         filter(json!([{"name": "all", "paths": ["/**"]}])),
         patch,
     )));
-    proxy
-        .send(Request::get("/").bearer(claims().sign(&key)))
-        .allowed();
+    proxy.send(Request::get("/").bearer(claims().sign(&key))).allowed();
     let forged = claims().sign(&Key::p256("x509"));
-    proxy
-        .send(Request::get("/").bearer(forged))
-        .refused("signature_invalid");
+    proxy.send(Request::get("/").bearer(forged)).refused("signature_invalid");
 }
 
 #[test]
@@ -44,36 +40,12 @@ fn conditions_see_the_certificate_of_the_client() {
     let own = |certificate: &Certificate, key: &Key| json!([{"certificate_chain": {"inline_string": certificate.pem}, "private_key": {"inline_string": key.private_pem}}]);
 
     let conditions = [
-        (
-            "uri",
-            json!({"peer": "uri_san", "equals": "spiffe://mesh.test/client"}),
-            true,
-        ),
-        (
-            "other-uri",
-            json!({"peer": "uri_san", "equals": "spiffe://mesh.test/other"}),
-            false,
-        ),
-        (
-            "dns",
-            json!({"peer": "dns_san", "any_of": ["client.mesh.test"]}),
-            true,
-        ),
-        (
-            "subject",
-            json!({"peer": "subject", "equals": "CN=client-1"}),
-            true,
-        ),
-        (
-            "sha256",
-            json!({"peer": "sha256", "equals": client.sha256}),
-            true,
-        ),
-        (
-            "other-sha256",
-            json!({"peer": "sha256", "equals": server.sha256}),
-            false,
-        ),
+        ("uri", json!({"peer": "uri_san", "equals": "spiffe://mesh.test/client"}), true),
+        ("other-uri", json!({"peer": "uri_san", "equals": "spiffe://mesh.test/other"}), false),
+        ("dns", json!({"peer": "dns_san", "any_of": ["client.mesh.test"]}), true),
+        ("subject", json!({"peer": "subject", "equals": "CN=client-1"}), true),
+        ("sha256", json!({"peer": "sha256", "equals": client.sha256}), true),
+        ("other-sha256", json!({"peer": "sha256", "equals": server.sha256}), false),
     ];
     let routes: Vec<Value> = conditions
         .iter()
@@ -92,16 +64,8 @@ fn conditions_see_the_certificate_of_the_client() {
     let mut table = Table::new();
     for (name, _, opens) in conditions {
         let request = Request::get(format!("/{name}")).bearer(claims().sign(&P256));
-        let expected = if opens {
-            "allowed"
-        } else {
-            "claims_insufficient"
-        };
-        table.row(
-            name,
-            proxy.send_by(front.address, request).outcome(),
-            expected,
-        );
+        let expected = if opens { "allowed" } else { "claims_insufficient" };
+        table.row(name, proxy.send_by(front.address, request).outcome(), expected);
     }
     table.check();
 }

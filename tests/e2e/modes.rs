@@ -29,12 +29,8 @@ fn each_mode_takes_a_token_in_its_way() {
     let good = claims().sign(&P256);
     let expired = claims().with("exp", now() - 1000).sign(&P256);
     let forged = format!("{}AAAA", &good[..good.len() - 4]);
-    let (good, expired, forged, garbage) = (
-        Some(good),
-        Some(expired),
-        Some(forged),
-        Some("garbage".to_owned()),
-    );
+    let (good, expired, forged, garbage) =
+        (Some(good), Some(expired), Some(forged), Some("garbage".to_owned()));
     let mut table = Table::new();
     for (path, token, expected) in [
         ("/required", &good, "allowed"),
@@ -58,17 +54,9 @@ fn each_mode_takes_a_token_in_its_way() {
         ("/none", &garbage, "allowed"),
     ] {
         let request = Request::get(path);
-        let request = token
-            .iter()
-            .fold(request, |request, token| request.bearer(token));
-        let kind = token
-            .as_ref()
-            .map_or("no token", |token| &token[token.len() - 7..]);
-        table.row(
-            format!("{path} with …{kind}"),
-            PROXY.send(request).outcome(),
-            expected,
-        );
+        let request = token.iter().fold(request, |request, token| request.bearer(token));
+        let kind = token.as_ref().map_or("no token", |token| &token[token.len() - 7..]);
+        table.row(format!("{path} with …{kind}"), PROXY.send(request).outcome(), expected);
     }
     table.check();
 }
@@ -85,14 +73,8 @@ fn only_a_verified_token_is_an_identity() {
         ("/none", Some(&good), None),
     ] {
         let request = Request::get(path).header("x-user-id", "mallory");
-        let request = token
-            .iter()
-            .fold(request, |request, token| request.bearer(token));
-        assert_eq!(
-            PROXY.send(request).allowed().header("x-user-id"),
-            identity,
-            "{path} {token:?}"
-        );
+        let request = token.iter().fold(request, |request, token| request.bearer(token));
+        assert_eq!(PROXY.send(request).allowed().header("x-user-id"), identity, "{path} {token:?}");
     }
 }
 
@@ -110,36 +92,21 @@ fn a_lenient_route_records_what_was_wrong() {
 fn a_route_without_tokens_leaves_them_alone() {
     let token = claims().sign(&P256);
     let echo = PROXY.send(Request::get("/none").bearer(&token));
-    assert_eq!(
-        echo.allowed().header("authorization"),
-        Some(format!("Bearer {token}").as_str())
-    );
+    assert_eq!(echo.allowed().header("authorization"), Some(format!("Bearer {token}").as_str()));
     let echo = PROXY.send(Request::get("/none").header("authorization", "Basic YWxpY2U6cGFzcw=="));
-    assert_eq!(
-        echo.allowed().header("authorization"),
-        Some("Basic YWxpY2U6cGFzcw==")
-    );
+    assert_eq!(echo.allowed().header("authorization"), Some("Basic YWxpY2U6cGFzcw=="));
 }
 
 #[test]
 fn conditions_hold_for_the_anonymous_too() {
     let sre = claims().with("roles", json!(["sre"])).sign(&P256);
     let guest = claims().with("roles", json!(["guest"])).sign(&P256);
-    let expired = claims()
-        .with("roles", json!(["sre"]))
-        .with("exp", now() - 1000)
-        .sign(&P256);
+    let expired = claims().with("roles", json!(["sre"])).with("exp", now() - 1000).sign(&P256);
     PROXY.send(Request::get("/anonymous-or-sre")).allowed();
-    PROXY
-        .send(Request::get("/anonymous-or-sre").bearer(&sre))
-        .allowed();
-    PROXY
-        .send(Request::get("/anonymous-or-sre").bearer(&guest))
-        .refused("claims_insufficient");
+    PROXY.send(Request::get("/anonymous-or-sre").bearer(&sre)).allowed();
+    PROXY.send(Request::get("/anonymous-or-sre").bearer(&guest)).refused("claims_insufficient");
     PROXY.send(Request::get("/sre").bearer(&sre)).allowed();
-    PROXY
-        .send(Request::get("/sre").bearer(&guest))
-        .refused("claims_insufficient");
+    PROXY.send(Request::get("/sre").bearer(&guest)).refused("claims_insufficient");
     // Without a verified token nothing about its claims is true; whether that is 401 or 403 is left open.
     for request in [Request::get("/sre"), Request::get("/sre").bearer(&expired)] {
         let outcome = PROXY.send(request).outcome();

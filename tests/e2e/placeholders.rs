@@ -29,13 +29,9 @@ static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
 });
 
 #[test]
+#[rustfmt::skip]
 fn a_placeholder_stands_for_what_the_request_says() {
-    type Case = (
-        &'static str,
-        Value,
-        &'static [(&'static str, &'static str)],
-        bool,
-    );
+    type Case = (&'static str, Value, &'static [(&'static str, &'static str)], bool);
     let cases: [Case; 27] = [
         ("/path/prod", json!(["prod"]), &[], true),
         ("/path/prod", json!(["dev"]), &[], false),
@@ -50,26 +46,11 @@ fn a_placeholder_stands_for_what_the_request_says() {
         ("/query/x", json!(["prod"]), &[], false),
         ("/query/x", json!([""]), &[], false),
         ("/query/x?env=prod&env=prod", json!(["prod"]), &[], false),
-        (
-            "/query/x?env=prod&env=dev",
-            json!(["prod", "dev"]),
-            &[],
-            false,
-        ),
-        (
-            "/query/x?env=prod&%65nv=dev",
-            json!(["prod", "dev"]),
-            &[],
-            false,
-        ),
+        ("/query/x?env=prod&env=dev", json!(["prod", "dev"]), &[], false),
+        ("/query/x?env=prod&%65nv=dev", json!(["prod", "dev"]), &[], false),
         ("/header/x", json!(["t1"]), &[("x-tenant", "t1")], true),
         ("/header/x", json!(["t1"]), &[], false),
-        (
-            "/header/x",
-            json!(["t1"]),
-            &[("x-tenant", "t1"), ("x-tenant", "t2")],
-            false,
-        ),
+        ("/header/x", json!(["t1"]), &[("x-tenant", "t1"), ("x-tenant", "t2")], false),
         ("/whole-host/x", json!(["acme.app.test"]), &[], true),
         ("/method/x", json!(["GET"]), &[], true),
         ("/mixed/prod", json!(["acme:prod:GET"]), &[], true),
@@ -79,30 +60,14 @@ fn a_placeholder_stands_for_what_the_request_says() {
         ("/none-of/x?env=prod", json!(["dev"]), &[], true),
         // Unresolved is unknown, and unknown opens nothing.
         ("/none-of/x", json!(["dev"]), &[], false),
-        (
-            "/header-of-header/x",
-            json!(null),
-            &[("x-tenant", "acme")],
-            true,
-        ),
+        ("/header-of-header/x", json!(null), &[("x-tenant", "acme")], true),
     ];
     let mut table = Table::new();
     for (target, grants, headers, opens) in cases {
         let token = claims().patched(&json!({"grants": grants})).sign(&P256);
-        let request = Request::get(target)
-            .host("acme.app.test")
-            .bearer(token)
-            .headers(headers);
-        let expected = if opens {
-            "allowed"
-        } else {
-            "claims_insufficient"
-        };
-        table.row(
-            format!("{target} {grants} {headers:?}"),
-            PROXY.send(request).outcome(),
-            expected,
-        );
+        let request = Request::get(target).host("acme.app.test").bearer(token).headers(headers);
+        let expected = if opens { "allowed" } else { "claims_insufficient" };
+        table.row(format!("{target} {grants} {headers:?}"), PROXY.send(request).outcome(), expected);
     }
     table.check();
 }

@@ -10,7 +10,7 @@ fn good() -> Value {
     filter(json!([{"name": "all", "paths": ["/**"]}]))
 }
 
-/// Each case: its name, what is changed in [`good`], and what the log has to name.
+/// Each case: its name, what is changed in [`good`], and what the filter's log has to name (`a&b`: both).
 fn check(cases: Vec<(&str, Value, &str)>) {
     let proxy = Proxy::start(Setup::new(good()).pushed());
     let mut table = Table::new();
@@ -21,21 +21,11 @@ fn check(cases: Vec<(&str, Value, &str)>) {
                 proxy.push(good()).unwrap();
             }
             Err(log) => {
-                let own: Vec<&str> = log
-                    .lines()
-                    .filter(|line| line.contains("wasm log"))
-                    .collect();
-                let own = own.join("\n");
-                table.hold(
-                    name,
-                    own.contains(place),
-                    format!("`{place}` is not in the filter's log: {own}"),
-                );
+                let named = place.split('&').all(|part| log.contains(part));
+                table.hold(name, named, format!("`{place}` is not in the filter's log: {log}"));
             }
         }
-        let serves = proxy
-            .send(Request::get("/").bearer(claims().sign(&P256)))
-            .outcome();
+        let serves = proxy.send(Request::get("/").bearer(claims().sign(&P256))).outcome();
         table.row(format!("{name}: the old one"), serves, "allowed");
     }
     table.check();
@@ -56,117 +46,53 @@ fn corp(patch: Value) -> Value {
 }
 
 #[test]
+#[rustfmt::skip]
 fn documents() {
     check(vec![
         ("an unknown key", json!({"isuers": {}}), "isuers"),
-        (
-            "an unknown key that is nearly an extension",
-            json!({"X-anchors": {}}),
-            "X-anchors",
-        ),
+        ("an unknown key that is nearly an extension", json!({"X-anchors": {}}), "X-anchors"),
         ("another version", json!({"version": 2}), "version"),
-        (
-            "a version that is no number",
-            json!({"version": "1"}),
-            "version",
-        ),
+        ("a version that is no number", json!({"version": "1"}), "version"),
         ("a mode that is none", json!({"mode": "off"}), "mode"),
         ("routes that are no list", json!({"routes": {}}), "routes"),
         ("routes that are missing", json!({"routes": null}), "routes"),
         ("issuers that are a list", json!({"issuers": []}), "issuers"),
-        (
-            "sizes that are text",
-            json!({"max_token_bytes": "16k"}),
-            "max_token_bytes",
-        ),
-        (
-            "sizes that are negative",
-            json!({"max_token_bytes": -1}),
-            "max_token_bytes",
-        ),
-        (
-            "a relaxation that is none",
-            json!({"path_safety": {"encoded_slash": "yes"}}),
-            "path_safety.encoded_slash",
-        ),
-        (
-            "a relaxation that is unknown",
-            json!({"path_safety": {"dots": "allow"}}),
-            "path_safety",
-        ),
+        ("sizes that are text", json!({"max_token_bytes": "16k"}), "max_token_bytes"),
+        ("sizes that are negative", json!({"max_token_bytes": -1}), "max_token_bytes"),
+        ("a relaxation that is none", json!({"path_safety": {"encoded_slash": "yes"}}), "path_safety.encoded_slash"),
+        ("a relaxation that is unknown", json!({"path_safety": {"dots": "allow"}}), "path_safety"),
     ]);
 }
 
 #[test]
+#[rustfmt::skip]
 fn issuers() {
     let secret = "a-secret-that-may-not-be-seen-in-any-log";
     secrets::keep_out_of_logs(secret);
     secrets::keep_out_of_logs(&keys::base64(secret));
     let partner = |patch: Value| json!({"issuers": {"partner": changed(crate::harness::corp(), patch)}, "defaults": {"issuers": ["corp"]}});
     check(vec![
-        (
-            "an unknown key",
-            corp(json!({"audience": "x"})),
-            "issuers.corp",
-        ),
+        ("an unknown key", corp(json!({"audience": "x"})), "issuers.corp"),
         ("no issuer", corp(json!({"issuer": null})), "issuers.corp"),
         ("no keys", corp(json!({"keys": []})), "issuers.corp.keys"),
         ("keys missing", corp(json!({"keys": null})), "issuers.corp"),
-        (
-            "no audience",
-            corp(json!({"audiences": null})),
-            "issuers.corp",
-        ),
-        (
-            "an empty list of audiences",
-            corp(json!({"audiences": []})),
-            "issuers.corp.audiences",
-        ),
-        (
-            "audiences and any audience",
-            corp(json!({"any_audience": true})),
-            "issuers.corp",
-        ),
-        (
-            "only odd keys",
-            corp(json!({"keys": [{"jwks": {"keys": [{"kty": "odd"}]}}]})),
-            "issuers.corp.keys",
-        ),
-        (
-            "only oct keys",
-            corp(json!({"keys": [{"jwks": {"keys": [keys::SECRET.jwk]}}]})),
-            "issuers.corp.keys",
-        ),
-        (
-            "an empty key set",
-            corp(json!({"keys": [{"jwks": {"keys": []}}]})),
-            "issuers.corp.keys",
-        ),
-        (
-            "a key set that is none",
-            corp(json!({"keys": [{"jwks": {"key": []}}]})),
-            "issuers.corp.keys[0]",
-        ),
-        (
-            "a PEM that is none",
-            corp(json!({"keys": [{"pem": "-----BEGIN NOTHING-----"}]})),
-            "issuers.corp.keys[0]",
-        ),
+        ("no audience", corp(json!({"audiences": null})), "issuers.corp"),
+        ("an empty list of audiences", corp(json!({"audiences": []})), "issuers.corp.audiences"),
+        ("audiences and any audience", corp(json!({"any_audience": true})), "issuers.corp"),
+        ("only odd keys", corp(json!({"keys": [{"jwks": {"keys": [{"kty": "odd"}]}}]})), "issuers.corp.keys"),
+        ("only oct keys", corp(json!({"keys": [{"jwks": {"keys": [keys::SECRET.jwk]}}]})), "issuers.corp.keys"),
+        ("an empty key set", corp(json!({"keys": [{"jwks": {"keys": []}}]})), "issuers.corp.keys"),
+        ("a key set that is none", corp(json!({"keys": [{"jwks": {"key": []}}]})), "issuers.corp.keys[0]"),
+        ("a PEM that is none", corp(json!({"keys": [{"pem": "-----BEGIN NOTHING-----"}]})), "issuers.corp.keys[0]"),
         (
             "two sources in one",
             corp(json!({"keys": [{"pem": P256.pem, "jwks": {"keys": [P256.jwk]}}]})),
             "issuers.corp.keys[0]",
         ),
-        (
-            "a source that is none",
-            corp(json!({"keys": [{"kid": "x"}]})),
-            "issuers.corp.keys[0]",
-        ),
+        ("a source that is none", corp(json!({"keys": [{"kid": "x"}]})), "issuers.corp.keys[0]"),
         (
             "a secret beside a public key",
-            corp(
-                json!({"keys": [{"jwks": {"keys": [P256.jwk]}}, {"secret": {"utf8": secret}, "algorithms": ["HS256"]}]}),
-            ),
+            corp(json!({"keys": [{"jwks": {"keys": [P256.jwk]}}, {"secret": {"utf8": secret}, "algorithms": ["HS256"]}]})),
             "issuers.corp.keys",
         ),
         (
@@ -176,16 +102,12 @@ fn issuers() {
         ),
         (
             "a secret from two places",
-            corp(
-                json!({"keys": [{"secret": {"utf8": secret, "env": "S"}, "algorithms": ["HS256"]}]}),
-            ),
+            corp(json!({"keys": [{"secret": {"utf8": secret, "env": "S"}, "algorithms": ["HS256"]}]})),
             "issuers.corp.keys[0].secret",
         ),
         (
             "a secret that is no base64",
-            corp(
-                json!({"keys": [{"secret": {"base64": format!("{secret}!")}, "algorithms": ["HS256"]}]}),
-            ),
+            corp(json!({"keys": [{"secret": {"base64": format!("{secret}!")}, "algorithms": ["HS256"]}]})),
             "issuers.corp.keys[0].secret",
         ),
         (
@@ -193,66 +115,22 @@ fn issuers() {
             corp(json!({"keys": [{"secret": secret, "algorithms": ["HS256"]}]})),
             "issuers.corp.keys[0].secret",
         ),
-        (
-            "the algorithm none",
-            corp(json!({"algorithms": ["none"]})),
-            "issuers.corp.algorithms",
-        ),
-        (
-            "an unknown algorithm",
-            corp(json!({"algorithms": ["ES257"]})),
-            "issuers.corp.algorithms",
-        ),
-        (
-            "algorithms that no key admits",
-            corp(json!({"algorithms": ["RS256"]})),
-            "issuers.corp",
-        ),
-        (
-            "an HMAC for public keys",
-            corp(json!({"algorithms": ["HS256"]})),
-            "issuers.corp",
-        ),
-        (
-            "no algorithms",
-            corp(json!({"algorithms": []})),
-            "issuers.corp.algorithms",
-        ),
-        (
-            "a skew that is a number",
-            corp(json!({"clock_skew": 30})),
-            "issuers.corp.clock_skew",
-        ),
-        (
-            "a skew without a unit",
-            corp(json!({"clock_skew": "30"})),
-            "issuers.corp.clock_skew",
-        ),
-        (
-            "a negative skew",
-            corp(json!({"clock_skew": "-30s"})),
-            "issuers.corp.clock_skew",
-        ),
-        (
-            "places that are none",
-            corp(json!({"token_from": []})),
-            "issuers.corp.token_from",
-        ),
+        ("the algorithm none", corp(json!({"algorithms": ["none"]})), "issuers.corp.algorithms"),
+        ("an unknown algorithm", corp(json!({"algorithms": ["ES257"]})), "issuers.corp.algorithms"),
+        ("algorithms that no key admits", corp(json!({"algorithms": ["RS256"]})), "issuers.corp"),
+        ("an HMAC for public keys", corp(json!({"algorithms": ["HS256"]})), "issuers.corp"),
+        ("no algorithms", corp(json!({"algorithms": []})), "issuers.corp.algorithms"),
+        ("a skew that is a number", corp(json!({"clock_skew": 30})), "issuers.corp.clock_skew"),
+        ("a skew without a unit", corp(json!({"clock_skew": "30"})), "issuers.corp.clock_skew"),
+        ("a negative skew", corp(json!({"clock_skew": "-30s"})), "issuers.corp.clock_skew"),
+        ("places that are none", corp(json!({"token_from": []})), "issuers.corp.token_from"),
         (
             "a place of two kinds",
             corp(json!({"token_from": [{"header": "a", "cookie": "b"}]})),
             "issuers.corp.token_from[0]",
         ),
-        (
-            "a place with an unknown key",
-            corp(json!({"token_from": [{"headers": "a"}]})),
-            "issuers.corp.token_from[0]",
-        ),
-        (
-            "a name in capitals",
-            json!({"issuers": {"Corp": crate::harness::corp(), "corp": null}}),
-            "Corp",
-        ),
+        ("a place with an unknown key", corp(json!({"token_from": [{"headers": "a"}]})), "issuers.corp.token_from[0]"),
+        ("a name in capitals", json!({"issuers": {"Corp": crate::harness::corp(), "corp": null}}), "Corp"),
         ("two issuers of one iss", partner(json!({})), "issuers."),
         (
             "an RSA key that is too small",
@@ -265,326 +143,107 @@ fn issuers() {
 }
 
 #[test]
+#[rustfmt::skip]
 fn routes() {
     let two = |first: Value, second: Value| json!({"routes": [first, second]});
     let partner = json!({"partner": changed(crate::harness::corp(), json!({"issuer": "https://partner.test"}))});
     check(vec![
         ("an unknown key", route(json!({"path": "/x"})), "routes[0]"),
         ("no name", route(json!({"name": null})), "routes[0]"),
-        (
-            "a name with blanks",
-            route(json!({"name": "a b"})),
-            "routes[0].name",
-        ),
+        ("a name with blanks", route(json!({"name": "a b"})), "routes[0].name"),
         ("no paths", route(json!({"paths": null})), "routes[0]"),
-        (
-            "an empty list of paths",
-            route(json!({"paths": []})),
-            "routes[0].paths",
-        ),
-        (
-            "paths that are text",
-            route(json!({"paths": "/x"})),
-            "routes[0].paths",
-        ),
-        (
-            "a path without a slash",
-            route(json!({"paths": ["x"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "stars within",
-            route(json!({"paths": ["/a/**/b"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "a brace that stays open",
-            route(json!({"paths": ["/a/{b"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "a capture without a name",
-            route(json!({"paths": ["/a/{}"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "a capture twice",
-            route(json!({"paths": ["/{a}/{a}"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "captures that touch",
-            route(json!({"paths": ["/{a}{b}"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "dots in a pattern",
-            route(json!({"paths": ["/a/../b"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "an empty segment",
-            route(json!({"paths": ["/a//b"]})),
-            "routes[0].paths[0]",
-        ),
-        (
-            "a star within a host",
-            route(json!({"hosts": ["a.*.test"]})),
-            "routes[0].hosts[0]",
-        ),
-        (
-            "a host with a port",
-            route(json!({"hosts": ["a.test:80"]})),
-            "routes[0].hosts[0]",
-        ),
+        ("an empty list of paths", route(json!({"paths": []})), "routes[0].paths"),
+        ("paths that are text", route(json!({"paths": "/x"})), "routes[0].paths"),
+        ("a path without a slash", route(json!({"paths": ["x"]})), "routes[0].paths[0]"),
+        ("stars within", route(json!({"paths": ["/a/**/b"]})), "routes[0].paths[0]"),
+        ("a brace that stays open", route(json!({"paths": ["/a/{b"]})), "routes[0].paths[0]"),
+        ("a capture without a name", route(json!({"paths": ["/a/{}"]})), "routes[0].paths[0]"),
+        ("a capture twice", route(json!({"paths": ["/{a}/{a}"]})), "routes[0].paths[0]"),
+        ("captures that touch", route(json!({"paths": ["/{a}{b}"]})), "routes[0].paths[0]"),
+        ("dots in a pattern", route(json!({"paths": ["/a/../b"]})), "routes[0].paths[0]"),
+        ("an empty segment", route(json!({"paths": ["/a//b"]})), "routes[0].paths[0]"),
+        ("a star within a host", route(json!({"hosts": ["a.*.test"]})), "routes[0].hosts[0]"),
+        ("a host with a port", route(json!({"hosts": ["a.test:80"]})), "routes[0].hosts[0]"),
         ("no hosts", route(json!({"hosts": []})), "routes[0].hosts"),
-        (
-            "no methods",
-            route(json!({"methods": []})),
-            "routes[0].methods",
-        ),
-        (
-            "a mode that is none",
-            route(json!({"token": "maybe"})),
-            "routes[0].token",
-        ),
-        (
-            "an issuer that is unknown",
-            route(json!({"issuers": ["partner"]})),
-            "routes[0].issuers",
-        ),
-        (
-            "no issuers",
-            route(json!({"issuers": []})),
-            "routes[0].issuers",
-        ),
-        (
-            "two issuers and none chosen",
-            json!({"issuers": partner}),
-            "routes[0]",
-        ),
-        (
-            "an unknown issuer as default",
-            json!({"defaults": {"issuers": ["partner"]}}),
-            "defaults.issuers",
-        ),
-        (
-            "an unknown default",
-            json!({"defaults": {"token": "none"}}),
-            "defaults",
-        ),
+        ("no methods", route(json!({"methods": []})), "routes[0].methods"),
+        ("a mode that is none", route(json!({"token": "maybe"})), "routes[0].token"),
+        ("an issuer that is unknown", route(json!({"issuers": ["partner"]})), "routes[0].issuers"),
+        ("no issuers", route(json!({"issuers": []})), "routes[0].issuers"),
+        ("two issuers and none chosen", json!({"issuers": partner}), "routes[0]"),
+        ("an unknown issuer as default", json!({"defaults": {"issuers": ["partner"]}}), "defaults.issuers"),
+        ("an unknown default", json!({"defaults": {"token": "none"}}), "defaults"),
         (
             "claims without a token",
             route(json!({"token": "none", "require": {"claim": "x", "present": true}})),
             "routes[0]",
         ),
-        (
-            "denied and conditional",
-            route(json!({"deny": true, "require": {"claim": "x", "present": true}})),
-            "routes[0]",
-        ),
-        (
-            "two of a name",
-            two(
-                json!({"name": "x", "paths": ["/a"]}),
-                json!({"name": "x", "paths": ["/b"]}),
-            ),
-            "routes[1]",
-        ),
-        (
-            "a tie",
-            two(
-                json!({"name": "one", "paths": ["/a/{x}"]}),
-                json!({"name": "two", "paths": ["/a/*"]}),
-            ),
-            "one",
-        ),
-        (
-            "a tie, the other",
-            two(
-                json!({"name": "one", "paths": ["/a/{x}"]}),
-                json!({"name": "two", "paths": ["/a/*"]}),
-            ),
-            "two",
-        ),
+        ("denied and conditional", route(json!({"deny": true, "require": {"claim": "x", "present": true}})), "routes[0]"),
+        ("two of a name", two(json!({"name": "x", "paths": ["/a"]}), json!({"name": "x", "paths": ["/b"]})), "routes[1]"),
+        ("a tie", two(json!({"name": "one", "paths": ["/a/{x}"]}), json!({"name": "two", "paths": ["/a/*"]})), "one&two"),
     ]);
 }
 
 #[test]
+#[rustfmt::skip]
 fn conditions() {
     check(vec![
         ("empty", require(json!({})), "routes[0].require"),
-        (
-            "an unknown key",
-            require(json!({"claim": "x", "equal": 1})),
-            "routes[0].require",
-        ),
-        (
-            "no operator",
-            require(json!({"claim": "x"})),
-            "routes[0].require",
-        ),
-        (
-            "no subject",
-            require(json!({"any_of": ["x"]})),
-            "routes[0].require",
-        ),
-        (
-            "two operators",
-            require(json!({"claim": "x", "equals": 1, "present": true})),
-            "routes[0].require",
-        ),
-        (
-            "two subjects",
-            require(json!({"claim": "x", "header": "y", "equals": "1"})),
-            "routes[0].require",
-        ),
-        (
-            "two combinations",
-            require(json!({"all": [{"scopes": ["a"]}], "any": [{"scopes": ["a"]}]})),
-            "routes[0].require",
-        ),
-        (
-            "an empty list of values",
-            require(json!({"claim": "x", "any_of": []})),
-            "routes[0].require",
-        ),
-        (
-            "an empty all",
-            require(json!({"all": []})),
-            "routes[0].require",
-        ),
-        (
-            "an empty any",
-            require(json!({"any": []})),
-            "routes[0].require",
-        ),
-        (
-            "empty scopes",
-            require(json!({"scopes": []})),
-            "routes[0].require",
-        ),
+        ("an unknown key", require(json!({"claim": "x", "equal": 1})), "routes[0].require"),
+        ("no operator", require(json!({"claim": "x"})), "routes[0].require"),
+        ("no subject", require(json!({"any_of": ["x"]})), "routes[0].require"),
+        ("two operators", require(json!({"claim": "x", "equals": 1, "present": true})), "routes[0].require"),
+        ("two subjects", require(json!({"claim": "x", "header": "y", "equals": "1"})), "routes[0].require"),
+        ("two combinations", require(json!({"all": [{"scopes": ["a"]}], "any": [{"scopes": ["a"]}]})), "routes[0].require"),
+        ("an empty list of values", require(json!({"claim": "x", "any_of": []})), "routes[0].require"),
+        ("an empty all", require(json!({"all": []})), "routes[0].require"),
+        ("an empty any", require(json!({"any": []})), "routes[0].require"),
+        ("empty scopes", require(json!({"scopes": []})), "routes[0].require"),
         (
             "deep within",
             require(json!({"all": [{"scopes": ["a"]}, {"not": {"claim": "x", "any_of": []}}]})),
             "routes[0].require.all[1].not",
         ),
-        (
-            "a name that is unknown",
-            require(json!({"ref": "nobody"})),
-            "routes[0].require",
-        ),
-        (
-            "a list to equal",
-            require(json!({"claim": "x", "equals": ["a"]})),
-            "routes[0].require",
-        ),
-        (
-            "a bound that is text",
-            require(json!({"claim": "x", "at_least": "3"})),
-            "routes[0].require.at_least",
-        ),
-        (
-            "a bad expression",
-            require(json!({"claim": "x", "matches": "("})),
-            "routes[0].require.matches",
-        ),
-        (
-            "a back reference",
-            require(json!({"claim": "x", "matches": "(a)\\1"})),
-            "routes[0].require.matches",
-        ),
+        ("a name that is unknown", require(json!({"ref": "nobody"})), "routes[0].require"),
+        ("a list to equal", require(json!({"claim": "x", "equals": ["a"]})), "routes[0].require"),
+        ("a bound that is text", require(json!({"claim": "x", "at_least": "3"})), "routes[0].require.at_least"),
+        ("a bad expression", require(json!({"claim": "x", "matches": "("})), "routes[0].require.matches"),
+        ("a back reference", require(json!({"claim": "x", "matches": "(a)\\1"})), "routes[0].require.matches"),
         (
             "a placeholder in an expression",
             require(json!({"claim": "x", "matches": "${host}"})),
             "routes[0].require.matches",
         ),
-        (
-            "a bad network",
-            require(json!({"client_address": ["10.0.0.0/33"]})),
-            "routes[0].require.client_address",
-        ),
+        ("a bad network", require(json!({"client_address": ["10.0.0.0/33"]})), "routes[0].require.client_address"),
         (
             "a placeholder as a network",
             require(json!({"client_address": ["${query.ip}"]})),
             "routes[0].require.client_address",
         ),
-        (
-            "a capture that is not there",
-            require(json!({"path": "env", "equals": "x"})),
-            "routes[0].require",
-        ),
-        (
-            "a placeholder for it",
-            require(json!({"claim": "x", "any_of": ["${path.env}"]})),
-            "routes[0].require",
-        ),
-        (
-            "a placeholder that is unknown",
-            require(json!({"claim": "x", "any_of": ["${body.x}"]})),
-            "routes[0].require",
-        ),
-        (
-            "a placeholder that stays open",
-            require(json!({"claim": "x", "any_of": ["${path.x"]})),
-            "routes[0].require",
-        ),
-        (
-            "an unknown issuer",
-            require(json!({"by_issuer": {"nobody": {"scopes": ["a"]}}})),
-            "routes[0].require.by_issuer",
-        ),
-        (
-            "an unknown attribute",
-            require(json!({"attribute": "tenant", "equals": "x"})),
-            "routes[0].require",
-        ),
-        (
-            "an unknown part of a certificate",
-            require(json!({"peer": "name", "equals": "x"})),
-            "routes[0].require.peer",
-        ),
-        (
-            "a circle",
-            json!({"conditions": {"a": {"ref": "b"}, "b": {"not": {"ref": "a"}}}}),
-            "conditions",
-        ),
-        (
-            "a bad condition that nobody uses",
-            json!({"conditions": {"a": {"claim": "x"}}}),
-            "conditions.a",
-        ),
+        ("a capture that is not there", require(json!({"path": "env", "equals": "x"})), "routes[0].require"),
+        ("a placeholder for it", require(json!({"claim": "x", "any_of": ["${path.env}"]})), "routes[0].require"),
+        ("a placeholder that is unknown", require(json!({"claim": "x", "any_of": ["${body.x}"]})), "routes[0].require"),
+        ("a placeholder that stays open", require(json!({"claim": "x", "any_of": ["${path.x"]})), "routes[0].require"),
+        ("an unknown issuer", require(json!({"by_issuer": {"nobody": {"scopes": ["a"]}}})), "routes[0].require.by_issuer"),
+        ("an unknown attribute", require(json!({"attribute": "tenant", "equals": "x"})), "routes[0].require"),
+        ("an unknown part of a certificate", require(json!({"peer": "name", "equals": "x"})), "routes[0].require.peer"),
+        ("a circle", json!({"conditions": {"a": {"ref": "b"}, "b": {"not": {"ref": "a"}}}}), "conditions"),
+        ("a bad condition that nobody uses", json!({"conditions": {"a": {"claim": "x"}}}), "conditions.a"),
     ]);
 }
 
 #[test]
+#[rustfmt::skip]
 fn identity() {
     let header = |name: &str| json!({"identity": {"headers": {name: "sub"}}});
     check(vec![
-        (
-            "an unknown key",
-            json!({"identity": {"header": {}}}),
-            "identity",
-        ),
+        ("an unknown key", json!({"identity": {"header": {}}}), "identity"),
         ("a pseudo-header", header(":path"), "identity.headers"),
         ("the host", header("host"), "identity.headers"),
         ("the length", header("content-length"), "identity.headers"),
         ("cookies", header("cookie"), "identity.headers"),
-        (
-            "a hop-by-hop header",
-            header("connection"),
-            "identity.headers",
-        ),
-        (
-            "another hop-by-hop header",
-            header("transfer-encoding"),
-            "identity.headers",
-        ),
-        (
-            "one of Envoy's own",
-            header("x-envoy-user"),
-            "identity.headers",
-        ),
+        ("a hop-by-hop header", header("connection"), "identity.headers"),
+        ("another hop-by-hop header", header("transfer-encoding"), "identity.headers"),
+        ("one of Envoy's own", header("x-envoy-user"), "identity.headers"),
         ("one with a blank", header("x user"), "identity.headers"),
         ("an empty name", header(""), "identity.headers"),
         (
@@ -597,11 +256,7 @@ fn identity() {
             json!({"identity": {"headers": {"x-a": {"claim": "a", "attribute": "subject"}}}}),
             "identity.headers",
         ),
-        (
-            "an unknown attribute",
-            json!({"identity": {"headers": {"x-a": {"attribute": "nobody"}}}}),
-            "identity.headers",
-        ),
+        ("an unknown attribute", json!({"identity": {"headers": {"x-a": {"attribute": "nobody"}}}}), "identity.headers"),
         (
             "a payload header of Envoy's",
             json!({"identity": {"payload_header": "x-envoy-payload"}}),

@@ -33,22 +33,14 @@ fn under_load(proxy: &Proxy, key: &RwLock<&Key>, work: impl FnOnce()) -> (usize,
             // The lock is held over the request, so that a key is withdrawn only when no request with it is under way.
             let key = key.read().unwrap();
             for (name, request, expected) in [
-                (
-                    "a token",
-                    Request::get("/closed").bearer(claims().sign(&key)),
-                    "allowed",
-                ),
+                ("a token", Request::get("/closed").bearer(claims().sign(&key)), "allowed"),
                 ("no token", Request::get("/closed"), "token_missing"),
                 ("no token needed", Request::get("/open"), "allowed"),
             ] {
-                let got = proxy
-                    .try_send(proxy.envoy.address, request)
-                    .map(|exchange| exchange.outcome());
+                let got =
+                    proxy.try_send(proxy.envoy.address, request).map(|exchange| exchange.outcome());
                 if got.as_deref() != Ok(expected) {
-                    failures
-                        .lock()
-                        .unwrap()
-                        .push(format!("{name} of {}: {got:?}", key.kid));
+                    failures.lock().unwrap().push(format!("{name} of {}: {got:?}", key.kid));
                 }
                 sent += 1;
             }
@@ -64,10 +56,7 @@ fn under_load(proxy: &Proxy, key: &RwLock<&Key>, work: impl FnOnce()) -> (usize,
         if let Err(panic) = outcome {
             std::panic::resume_unwind(panic);
         }
-        clients
-            .into_iter()
-            .map(|client| client.join().unwrap())
-            .sum()
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
     });
     (sent, failures.into_inner().unwrap())
 }
@@ -76,9 +65,7 @@ fn under_load(proxy: &Proxy, key: &RwLock<&Key>, work: impl FnOnce()) -> (usize,
 fn a_key_rotates_under_load_and_not_one_request_fails() {
     let (old, new) = (Key::p256("old"), Key::p256("new"));
     let proxy = Proxy::start(Setup::new(config(&[&old], "x-first")).pushed().workers(2));
-    proxy
-        .send(Request::get("/closed").bearer(claims().sign(&new)))
-        .refused("key_unknown");
+    proxy.send(Request::get("/closed").bearer(claims().sign(&new))).refused("key_unknown");
     let current = RwLock::new(&old);
     let pause = || std::thread::sleep(Duration::from_millis(500));
     let (sent, failures) = under_load(&proxy, &current, || {
@@ -98,12 +85,8 @@ fn a_key_rotates_under_load_and_not_one_request_fails() {
     );
     assert!(sent > 100, "only {sent} requests were sent");
 
-    proxy
-        .send(Request::get("/closed").bearer(claims().sign(&old)))
-        .refused("key_unknown");
-    let echo = proxy
-        .send(Request::get("/closed").bearer(claims().sign(&new)))
-        .allowed();
+    proxy.send(Request::get("/closed").bearer(claims().sign(&old))).refused("key_unknown");
+    let echo = proxy.send(Request::get("/closed").bearer(claims().sign(&new))).allowed();
     assert_eq!(echo.header("x-third"), Some("alice"));
     assert_eq!(echo.header("x-second"), None);
 }
@@ -115,9 +98,7 @@ fn a_token_that_was_verified_does_not_outlive_its_key() {
     let token = claims().sign(&old);
     proxy.send(Request::get("/closed").bearer(&token)).allowed();
     proxy.push(config(&[&new], "x-user-id")).unwrap();
-    proxy
-        .send(Request::get("/closed").bearer(&token))
-        .refused("key_unknown");
+    proxy.send(Request::get("/closed").bearer(&token)).refused("key_unknown");
 }
 
 #[test]
@@ -148,8 +129,6 @@ fn a_broken_file_is_refused_and_the_old_one_serves_on() {
     );
 
     proxy.push(config(&[&key], "x-repaired")).unwrap();
-    let echo = proxy
-        .send(Request::get("/closed").bearer(claims().sign(&key)))
-        .allowed();
+    let echo = proxy.send(Request::get("/closed").bearer(claims().sign(&key))).allowed();
     assert_eq!(echo.header("x-repaired"), Some("alice"));
 }

@@ -23,6 +23,7 @@ static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
 });
 
 /// One request for every code that needs neither remote keys nor limits, revocation or renewal.
+#[rustfmt::skip]
 fn refusals() -> Vec<(&'static str, Request)> {
     let good = || claims().with("tid", "acme");
     let plain = |token: String| Request::get("/plain").bearer(token);
@@ -31,66 +32,26 @@ fn refusals() -> Vec<(&'static str, Request)> {
     vec![
         ("host_ambiguous", Request::get("/plain").host("a..test")),
         ("path_ambiguous", Request::get("/plain//x")),
-        (
-            "token_ambiguous",
-            plain(good().sign(&P256)).header("authorization", "Bearer x"),
-        ),
+        ("token_ambiguous", plain(good().sign(&P256)).header("authorization", "Bearer x")),
         ("token_missing", Request::get("/plain")),
         ("token_malformed", plain("malformed".to_owned())),
         ("token_too_large", plain("x".repeat(20_000))),
-        (
-            "algorithm_not_allowed",
-            signed(json!({"alg": "ES384", "kid": "p256-1", "typ": "JWT"})),
-        ),
-        (
-            "key_unknown",
-            signed(json!({"alg": "ES256", "kid": "nobody", "typ": "JWT"})),
-        ),
+        ("algorithm_not_allowed", signed(json!({"alg": "ES384", "kid": "p256-1", "typ": "JWT"}))),
+        ("key_unknown", signed(json!({"alg": "ES256", "kid": "nobody", "typ": "JWT"}))),
         ("signature_invalid", plain(forged)),
-        (
-            "token_expired",
-            plain(good().with("exp", now() - 1000).sign(&P256)),
-        ),
-        (
-            "token_not_yet_valid",
-            plain(good().with("nbf", now() + 1000).sign(&P256)),
-        ),
-        (
-            "token_lifetime_too_long",
-            plain(good().with("exp", now() + 9000).sign(&P256)),
-        ),
-        (
-            "issuer_unknown",
-            plain(good().with("iss", "https://evil.test").sign(&P256)),
-        ),
-        (
-            "audience_mismatch",
-            plain(good().with("aud", "other").sign(&P256)),
-        ),
-        (
-            "type_mismatch",
-            signed(json!({"alg": "ES256", "typ": "at+jwt"})),
-        ),
+        ("token_expired", plain(good().with("exp", now() - 1000).sign(&P256))),
+        ("token_not_yet_valid", plain(good().with("nbf", now() + 1000).sign(&P256))),
+        ("token_lifetime_too_long", plain(good().with("exp", now() + 9000).sign(&P256))),
+        ("issuer_unknown", plain(good().with("iss", "https://evil.test").sign(&P256))),
+        ("audience_mismatch", plain(good().with("aud", "other").sign(&P256))),
+        ("type_mismatch", signed(json!({"alg": "ES256", "typ": "at+jwt"}))),
         ("claim_missing", plain(claims().sign(&P256))),
-        (
-            "critical_header_unsupported",
-            signed(json!({"alg": "ES256", "typ": "JWT", "crit": ["b64"], "b64": true})),
-        ),
+        ("critical_header_unsupported", signed(json!({"alg": "ES256", "typ": "JWT", "crit": ["b64"], "b64": true}))),
         ("no_route", Request::get("/nowhere")),
         ("route_denied", Request::get("/denied")),
-        (
-            "claims_insufficient",
-            Request::get("/roles").bearer(good().sign(&P256)),
-        ),
-        (
-            "scope_insufficient",
-            Request::get("/scopes").bearer(good().sign(&P256)),
-        ),
-        (
-            "origin_refused",
-            Request::new("POST", "/scopes")
-                .header("cookie", format!("session={}", good().sign(&P256))),
-        ),
+        ("claims_insufficient", Request::get("/roles").bearer(good().sign(&P256))),
+        ("scope_insufficient", Request::get("/scopes").bearer(good().sign(&P256))),
+        ("origin_refused", Request::new("POST", "/scopes").header("cookie", format!("session={}", good().sign(&P256)))),
         ("method_not_allowed", Request::new("DELETE", "/plain")),
     ]
 }
@@ -129,11 +90,7 @@ fn every_code_is_the_same_everywhere() {
             "failure",
         );
         let status = record["http.response.status_code"].to_string();
-        table.row(
-            format!("{code}, audited status"),
-            status,
-            status_of(code).to_string(),
-        );
+        table.row(format!("{code}, audited status"), status, status_of(code).to_string());
         let counted = PROXY.counted(
             "claimgate_requests_total",
             &[("code", code), ("outcome", "denied"), ("filter", "edge")],
@@ -154,44 +111,18 @@ fn a_refusal_is_a_problem_document_that_tells_no_more_than_it_must() {
             exchange.header("content-type").unwrap_or_default(),
             "application/problem+json",
         );
-        table.row(
-            code,
-            exchange.header("cache-control").unwrap_or_default(),
-            "no-store",
-        );
+        table.row(code, exchange.header("cache-control").unwrap_or_default(), "no-store");
         table.row(code, problem["code"].as_str().unwrap_or_default(), code);
-        table.row(
-            code,
-            problem["status"].to_string(),
-            exchange.response.status.to_string(),
-        );
+        table.row(code, problem["status"].to_string(), exchange.response.status.to_string());
         table.hold(
             code,
-            problem["title"]
-                .as_str()
-                .is_some_and(|title| !title.is_empty()),
+            problem["title"].as_str().is_some_and(|title| !title.is_empty()),
             "no title",
         );
-        table.row(
-            code,
-            problem["request_id"].as_str().unwrap_or_default(),
-            &exchange.id,
-        );
+        table.row(code, problem["request_id"].as_str().unwrap_or_default(), &exchange.id);
         let body = String::from_utf8_lossy(&exchange.response.body);
-        for told in [
-            "confidential-role",
-            "alice",
-            "acme",
-            "corp",
-            "idp.test",
-            "p256-1",
-            "eyJ",
-        ] {
-            table.hold(
-                code,
-                !body.contains(told),
-                format!("the body tells `{told}`: {body}"),
-            );
+        for told in ["confidential-role", "alice", "acme", "corp", "idp.test", "p256-1", "eyJ"] {
+            table.hold(code, !body.contains(told), format!("the body tells `{told}`: {body}"));
         }
     }
     table.check();
@@ -213,11 +144,7 @@ fn the_challenge_follows_rfc_6750() {
             continue;
         }
         let challenge = challenge.unwrap_or_default();
-        table.hold(
-            code,
-            challenge.starts_with(r#"Bearer realm="edge""#),
-            &challenge,
-        );
+        table.hold(code, challenge.starts_with(r#"Bearer realm="edge""#), &challenge);
         let error = match code {
             "token_missing" | "no_route" | "route_denied" => None,
             "claims_insufficient" | "scope_insufficient" => Some("insufficient_scope"),
@@ -249,17 +176,8 @@ fn a_refused_body_is_not_read_by_the_upstream() {
 
 #[test]
 fn the_realm_is_the_name_of_the_plugin_by_default() {
-    let config = changed(
-        filter(json!([{"name": "all", "paths": ["/**"]}])),
-        json!({"name": null}),
-    );
+    let config = changed(filter(json!([{"name": "all", "paths": ["/**"]}])), json!({"name": null}));
     let proxy = Proxy::start(Setup::new(config));
-    let challenge = proxy
-        .send(Request::get("/"))
-        .header("www-authenticate")
-        .unwrap();
-    assert!(
-        challenge.starts_with(r#"Bearer realm="claimgate""#),
-        "{challenge}"
-    );
+    let challenge = proxy.send(Request::get("/")).header("www-authenticate").unwrap();
+    assert!(challenge.starts_with(r#"Bearer realm="claimgate""#), "{challenge}");
 }

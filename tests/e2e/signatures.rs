@@ -41,107 +41,32 @@ fn partner() -> Claims {
 }
 
 #[test]
+#[rustfmt::skip]
 fn the_key_is_chosen_by_issuer_kid_and_algorithm() {
     let mut table = Table::new();
     let es256 = |kid: &str| json!({"alg": "ES256", "kid": kid});
     for (name, token, expected) in [
         ("the first key", claims().sign(&OLD), "allowed"),
         ("the second key", claims().sign(&NEW), "allowed"),
-        (
-            "no kid, the first key",
-            claims().sign_under(&OLD, &json!({"alg": "ES256"})),
-            "allowed",
-        ),
-        (
-            "no kid, the second key",
-            claims().sign_under(&NEW, &json!({"alg": "ES256"})),
-            "allowed",
-        ),
-        (
-            "no kid, another key",
-            claims().sign_under(&STRANGER, &json!({"alg": "ES256"})),
-            "signature_invalid",
-        ),
-        (
-            "the kid of another key",
-            claims().sign_under(&OLD, &es256("new")),
-            "signature_invalid",
-        ),
-        (
-            "a forged kid",
-            claims().sign(&STRANGER),
-            "signature_invalid",
-        ),
-        (
-            "an unknown kid",
-            claims().sign_under(&OLD, &es256("unknown")),
-            "key_unknown",
-        ),
-        (
-            "a kid that differs in case",
-            claims().sign_under(&OLD, &es256("OLD")),
-            "key_unknown",
-        ),
-        (
-            "the kid of a skipped key",
-            claims().sign_under(&OLD, &es256("odd")),
-            "key_unknown",
-        ),
-        (
-            "a key for encryption",
-            claims().sign_under(&OLD, &es256("encryption")),
-            "key_unknown",
-        ),
-        (
-            "an oct key in a JWK Set",
-            claims().sign(&keys::SECRET),
-            "key_unknown|algorithm_not_allowed",
-        ),
-        (
-            "a key of another kind",
-            claims().sign_under(&OLD, &es256("rsa-1")),
-            "algorithm_not_allowed",
-        ),
-        (
-            "any kid where a key has none",
-            partner().sign_under(&ANONYMOUS, &es256("whatever")),
-            "allowed",
-        ),
-        (
-            "no kid where a key has none",
-            partner().sign_under(&ANONYMOUS, &json!({"alg": "ES256"})),
-            "allowed",
-        ),
-        (
-            "only keys of the issuer count",
-            partner().sign(&NEW),
-            "signature_invalid|key_unknown",
-        ),
-        (
-            "an issuer of no route",
-            claims().with("iss", "https://other.test").sign(&OLD),
-            "issuer_unknown",
-        ),
-        (
-            "an issuer of nobody",
-            claims().with("iss", "https://evil.test").sign(&OLD),
-            "issuer_unknown",
-        ),
-        (
-            "an issuer that differs by a slash",
-            claims().with("iss", "https://idp.test/").sign(&OLD),
-            "issuer_unknown",
-        ),
-        (
-            "an issuer that differs in case",
-            claims().with("iss", "https://IDP.test").sign(&OLD),
-            "issuer_unknown",
-        ),
-        (
-            "no issuer",
-            claims().without("iss").sign(&OLD),
-            "issuer_unknown",
-        ),
+        ("no kid, the first key", claims().sign_under(&OLD, &json!({"alg": "ES256"})), "allowed"),
+        ("no kid, the second key", claims().sign_under(&NEW, &json!({"alg": "ES256"})), "allowed"),
+        ("no kid, another key", claims().sign_under(&STRANGER, &json!({"alg": "ES256"})), "signature_invalid"),
+        ("the kid of another key", claims().sign_under(&OLD, &es256("new")), "signature_invalid"),
+        ("a forged kid", claims().sign(&STRANGER), "signature_invalid"),
+        ("an unknown kid", claims().sign_under(&OLD, &es256("unknown")), "key_unknown"),
+        ("a kid that differs in case", claims().sign_under(&OLD, &es256("OLD")), "key_unknown"),
+        ("the kid of a skipped key", claims().sign_under(&OLD, &es256("odd")), "key_unknown"),
+        ("a key for encryption", claims().sign_under(&OLD, &es256("encryption")), "key_unknown"),
+        ("an oct key in a JWK Set", claims().sign(&keys::SECRET), "key_unknown|algorithm_not_allowed"),
+        ("a key of another kind", claims().sign_under(&OLD, &es256("rsa-1")), "algorithm_not_allowed"),
+        ("any kid where a key has none", partner().sign_under(&ANONYMOUS, &es256("whatever")), "allowed"),
+        ("no kid where a key has none", partner().sign_under(&ANONYMOUS, &json!({"alg": "ES256"})), "allowed"),
+        ("only keys of the issuer count", partner().sign(&NEW), "signature_invalid|key_unknown"),
+        ("an issuer of no route", claims().with("iss", "https://other.test").sign(&OLD), "issuer_unknown"),
+        ("an issuer of nobody", claims().with("iss", "https://evil.test").sign(&OLD), "issuer_unknown"),
+        ("an issuer that differs by a slash", claims().with("iss", "https://idp.test/").sign(&OLD), "issuer_unknown"),
+        ("an issuer that differs in case", claims().with("iss", "https://IDP.test").sign(&OLD), "issuer_unknown"),
+        ("no issuer", claims().without("iss").sign(&OLD), "issuer_unknown"),
     ] {
         table.row(name, outcome(&token), expected);
     }
@@ -158,11 +83,7 @@ fn keys_that_a_token_brings_along_are_not_trusted() {
         ("x5c", json!([keys::base64(STRANGER.pem.as_bytes())])),
     ] {
         let header = json!({"alg": "ES256", "kid": "old", name: extra});
-        table.row(
-            name,
-            outcome(&claims().sign_under(&STRANGER, &header)),
-            "signature_invalid",
-        );
+        table.row(name, outcome(&claims().sign_under(&STRANGER, &header)), "signature_invalid");
     }
     table.check();
 }
@@ -172,7 +93,7 @@ fn a_signature_has_exactly_one_form() {
     let (header, payload, _) = token::split(&claims().sign(&OLD));
     let signed = format!("{header}.{payload}");
     let good = OLD.sign("ES256", signed.as_bytes());
-    let zeros = vec![0; 64];
+    let zeros = [0; 64];
     let order = [&[0xff; 32][..], &[0xff; 32]].concat();
     let longer = [&good[..], &[0]].concat();
     let der = [&[0x30, 0x44, 2, 0x20], &good[..32], &[2, 0x20], &good[32..]].concat();
@@ -185,11 +106,7 @@ fn a_signature_has_exactly_one_form() {
         ("one byte", &[7]),
         ("DER", &der),
     ] {
-        table.row(
-            name,
-            outcome(&token::assemble(&signed, signature)),
-            "signature_invalid",
-        );
+        table.row(name, outcome(&token::assemble(&signed, signature)), "signature_invalid");
     }
     table.check();
 }
@@ -211,46 +128,25 @@ fn a_signature_covers_header_and_payload() {
 fn a_cached_token_does_not_lend_its_standing_to_a_forged_one() {
     let genuine = claims().sign(&OLD);
     let (header, payload, _) = token::split(&genuine);
-    let forged = token::assemble(
-        &format!("{header}.{payload}"),
-        &STRANGER.sign("ES256", b"something else"),
-    );
+    let forged =
+        token::assemble(&format!("{header}.{payload}"), &STRANGER.sign("ES256", b"something else"));
     for _ in 0..3 {
         PROXY.send(Request::get("/").bearer(&genuine)).allowed();
-        PROXY
-            .send(Request::get("/").bearer(&forged))
-            .refused("signature_invalid");
+        PROXY.send(Request::get("/").bearer(&forged)).refused("signature_invalid");
     }
 }
 
 #[test]
+#[rustfmt::skip]
 fn the_algorithm_none_is_never_accepted() {
     let mut table = Table::new();
-    for alg in [
-        "none",
-        "None",
-        "NONE",
-        "nOnE",
-        "",
-        "HS256 ",
-        "es256",
-        "RS1",
-        "ES256\u{0}",
-    ] {
+    for alg in ["none", "None", "NONE", "nOnE", "", "HS256 ", "es256", "RS1", "ES256\u{0}"] {
         let (_, payload, signature) = token::split(&claims().sign(&OLD));
         let header = keys::base64url(json!({"alg": alg, "kid": "old"}).to_string());
         let signed = outcome(&format!("{header}.{payload}.{signature}"));
-        table.row(
-            format!("`{}`, signed", alg.escape_debug()),
-            signed,
-            "algorithm_not_allowed",
-        );
+        table.row(format!("`{}`, signed", alg.escape_debug()), signed, "algorithm_not_allowed");
         let unsigned = outcome(&format!("{header}.{payload}."));
-        table.row(
-            format!("`{}`, unsigned", alg.escape_debug()),
-            unsigned,
-            "algorithm_not_allowed|token_malformed",
-        );
+        table.row(format!("`{}`, unsigned", alg.escape_debug()), unsigned, "algorithm_not_allowed|token_malformed");
     }
     table.check();
 }

@@ -22,9 +22,7 @@ fn every_worker_holds_the_gate() {
                 })
             })
             .collect();
-        clients
-            .into_iter()
-            .for_each(|client| client.join().unwrap());
+        clients.into_iter().for_each(|client| client.join().unwrap());
     });
     for worker in ["worker_0", "worker_1"] {
         let served = proxy.stat(&format!("{worker}.downstream_cx_total"));

@@ -20,11 +20,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .map_err(|failure| format!("`{}`: {failure}", arguments.file))?;
     let (mut refused, mut warned) = (false, false);
     for document::Found { place, value, name } in found {
-        let inside = if place.is_empty() {
-            String::new()
-        } else {
-            format!(" at {place}")
-        };
+        let inside = if place.is_empty() { String::new() } else { format!(" at {place}") };
         match config::load_value(value, &name, &environment, &Portable) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
@@ -53,10 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     })
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the command line has an environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "the command line has an environment")]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

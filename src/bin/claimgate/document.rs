@@ -23,11 +23,7 @@ pub fn configurations(text: &str) -> Result<Vec<Found>, Failure> {
     for document in &documents {
         if document.get("routes").is_some() || document.get("issuers").is_some() {
             let (place, name) = (String::new(), String::new());
-            found.push(Found {
-                place,
-                value: document.clone(),
-                name,
-            });
+            found.push(Found { place, value: document.clone(), name });
         } else {
             search(document, "", &mut found)?;
         }
@@ -48,39 +44,23 @@ fn search(value: &Value, place: &str, found: &mut Vec<Found>) -> Result<(), Fail
         Value::Object(members) => {
             let text = |name| members.get(name).and_then(Value::as_str);
             let name = || text("name").unwrap_or_default().to_owned();
-            if let (Some(configuration), true) = (
-                members.get("configuration"),
-                members.contains_key("vm_config"),
-            ) {
+            if let (Some(configuration), true) =
+                (members.get("configuration"), members.contains_key("vm_config"))
+            {
                 let place = format!("{place}.configuration");
                 let value = message(configuration).map_err(|why| format!("{place}: {why}"))?;
-                found.push(Found {
-                    place,
-                    value,
-                    name: name(),
-                });
+                found.push(Found { place, value, name: name() });
                 return Ok(());
             }
             if let (Some("WasmPlugin"), Some(spec)) = (text("kind"), members.get("spec")) {
                 let value = spec.get("pluginConfig").cloned().unwrap_or_default();
-                let name = spec
-                    .get("pluginName")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
+                let name = spec.get("pluginName").and_then(Value::as_str).unwrap_or_default();
                 let place = "spec.pluginConfig".to_owned();
-                found.push(Found {
-                    place,
-                    value,
-                    name: name.to_owned(),
-                });
+                found.push(Found { place, value, name: name.to_owned() });
                 return Ok(());
             }
             for (name, value) in members {
-                let place = if place.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{place}.{name}")
-                };
+                let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
                 search(value, &place, found)?;
             }
         }
@@ -97,11 +77,7 @@ fn search(value: &Value, place: &str, found: &mut Vec<Found>) -> Result<(), Fail
 /// The configuration in a `google.protobuf.Any`.
 fn message(any: &Value) -> Result<Value, Failure> {
     let value = any.get("value").cloned().unwrap_or_default();
-    match any
-        .get("@type")
-        .and_then(Value::as_str)
-        .and_then(|name| name.rsplit('/').next())
-    {
+    match any.get("@type").and_then(Value::as_str).and_then(|name| name.rsplit('/').next()) {
         Some("google.protobuf.Struct") => Ok(value),
         Some("google.protobuf.StringValue") => {
             let text = value.as_str().ok_or("`value` is not a string")?;
@@ -158,9 +134,7 @@ mod tests {
         ];
         for (text, place, value) in cases {
             let found = configurations(&text).unwrap();
-            let [found] = found.as_slice() else {
-                panic!("{text}")
-            };
+            let [found] = found.as_slice() else { panic!("{text}") };
             assert_eq!(format!("{}|{}", found.place, found.name), place);
             assert_eq!(found.value.to_string(), value);
         }

@@ -61,8 +61,7 @@ fn write_private(path: &str, key: &str) -> Result<(), Failure> {
         options.mode(0o600);
     }
     let file = options.open(path);
-    file.and_then(|mut file| writeln!(file, "{key}"))
-        .map_err(|error| format!("`{path}`: {error}"))
+    file.and_then(|mut file| writeln!(file, "{key}")).map_err(|error| format!("`{path}`: {error}"))
 }
 
 const BAD: &str = "not a private JWK as `claimgate keys new` writes it";
@@ -169,11 +168,7 @@ fn public(jwk: &str) -> Result<Value, Failure> {
 
 fn alg(jwk: &str) -> Result<String, Failure> {
     let jwk: Value = serde_json::from_str(jwk).map_err(|_| BAD)?;
-    Ok(jwk
-        .get("alg")
-        .and_then(Value::as_str)
-        .ok_or(BAD)?
-        .to_owned())
+    Ok(jwk.get("alg").and_then(Value::as_str).ok_or(BAD)?.to_owned())
 }
 
 /// Signs claims with a private JWK.

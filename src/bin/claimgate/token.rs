@@ -51,11 +51,7 @@ pub fn run(verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Issue(arguments) => println!("{}", issue(arguments)?),
         Verb::Show { token } => {
-            let read = if token == "-" {
-                read(token)?
-            } else {
-                token.clone()
-            };
+            let read = if token == "-" { read(token)? } else { token.clone() };
             println!("{}", show(read.trim())?);
         }
     }
@@ -92,10 +88,8 @@ fn issue(arguments: &Issue) -> Result<String, Failure> {
         [one] => claims.with_audience(one),
         several => claims.with_audiences(several.iter().collect::<HashSet<_>>()),
     };
-    let header = HeaderOptions {
-        signature_type: arguments.typ.clone(),
-        ..HeaderOptions::default()
-    };
+    let header =
+        HeaderOptions { signature_type: arguments.typ.clone(), ..HeaderOptions::default() };
     keys::sign(&read(&arguments.key)?, claims, &header)
 }
 
@@ -124,9 +118,7 @@ fn lifetime(
 fn show(token: &str) -> Result<String, Failure> {
     let mut segments = token.split('.');
     let mut part = |what: &str| {
-        let decoded = segments
-            .next()
-            .and_then(|segment| URL_SAFE_NO_PAD.decode(segment).ok());
+        let decoded = segments.next().and_then(|segment| URL_SAFE_NO_PAD.decode(segment).ok());
         decoded
             .and_then(|bytes| json::parse(&bytes).ok())
             .ok_or_else(|| format!("the {what} is not base64url of JSON"))

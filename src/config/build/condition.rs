@@ -51,15 +51,9 @@ impl Builder<'_> {
             ("any_scope", raw.any_scope.is_some()),
             ("client_address", raw.client_address.is_some()),
         ];
-        let present: Vec<&str> = combinations
-            .iter()
-            .filter(|(_, present)| *present)
-            .map(|(name, _)| *name)
-            .collect();
-        let members = subjects(raw)
-            .into_iter()
-            .chain(operators(raw))
-            .map(|(name, _)| name);
+        let present: Vec<&str> =
+            combinations.iter().filter(|(_, present)| *present).map(|(name, _)| *name).collect();
+        let members = subjects(raw).into_iter().chain(operators(raw)).map(|(name, _)| name);
         let beside: Vec<&str> = members.chain(raw.absent.map(|_| "absent")).collect();
         match present.as_slice() {
             [] => return self.leaf(raw, place).map(Condition::Leaf),
@@ -76,11 +70,7 @@ impl Builder<'_> {
         let each = |parts: &[raw::Condition], place: &Place| {
             check_not_empty(parts, place)?;
             let part = |(index, part)| self.nested(part, &place.index(index), depth + 1);
-            parts
-                .iter()
-                .enumerate()
-                .map(part)
-                .collect::<Result<Vec<_>, _>>()
+            parts.iter().enumerate().map(part).collect::<Result<Vec<_>, _>>()
         };
         if let Some(parts) = &raw.all {
             return each(parts, &place.key("all")).map(Condition::All);
@@ -159,24 +149,14 @@ impl Builder<'_> {
         let subject = self.subject(raw, &place.key(subject_name))?;
         let operator = operator(raw, &subject, &place.key(operator_name))?;
         if raw.absent.is_some() && raw.present.is_some() {
-            return Err(place
-                .key("absent")
-                .error("`present` says itself what absence means"));
+            return Err(place.key("absent").error("`present` says itself what absence means"));
         }
-        Ok(Leaf {
-            subject,
-            operator,
-            absent: raw.absent,
-        })
+        Ok(Leaf { subject, operator, absent: raw.absent })
     }
 
     fn subject(&self, raw: &raw::Condition, place: &Place) -> Result<Subject, ConfigError> {
         let text = |text: &str| -> Result<Box<str>, ConfigError> {
-            if text.is_empty() {
-                Err(place.error("the name is empty"))
-            } else {
-                Ok(text.into())
-            }
+            if text.is_empty() { Err(place.error("the name is empty")) } else { Ok(text.into()) }
         };
         if let Some(claim) = &raw.claim {
             return claim_path(claim, place).map(Subject::Claim);
@@ -226,26 +206,17 @@ impl Builder<'_> {
         name: &str,
         place: &Place,
     ) -> Result<Vec<Option<crate::token::ClaimPath>>, ConfigError> {
-        let paths: Vec<_> = self
-            .attributes
-            .iter()
-            .map(|own| own.get(name).cloned())
-            .collect();
+        let paths: Vec<_> = self.attributes.iter().map(|own| own.get(name).cloned()).collect();
         if paths.iter().any(Option::is_some) {
             return Ok(paths);
         }
-        let mut known: Vec<&str> = self
-            .attributes
-            .iter()
-            .flat_map(|own| own.keys().map(String::as_str))
-            .collect();
+        let mut known: Vec<&str> =
+            self.attributes.iter().flat_map(|own| own.keys().map(String::as_str)).collect();
         known.push("issuer");
         known.sort_unstable();
         known.dedup();
         let known = list(known.into_iter());
-        Err(place.error(format!(
-            "no issuer has an attribute `{name}`, there are: {known}"
-        )))
+        Err(place.error(format!("no issuer has an attribute `{name}`, there are: {known}")))
     }
 }
 
@@ -277,10 +248,7 @@ fn operators(raw: &raw::Condition) -> Vec<(&'static str, bool)> {
 }
 
 fn present<const N: usize>(members: [(&'static str, bool); N]) -> Vec<(&'static str, bool)> {
-    members
-        .into_iter()
-        .filter(|(_, present)| *present)
-        .collect()
+    members.into_iter().filter(|(_, present)| *present).collect()
 }
 
 fn operator(
@@ -291,11 +259,7 @@ fn operator(
     let operands = |values: &[Value]| {
         check_not_empty(values, place)?;
         let operand = |(index, value)| operand(value, subject, &place.index(index));
-        values
-            .iter()
-            .enumerate()
-            .map(operand)
-            .collect::<Result<Vec<_>, _>>()
+        values.iter().enumerate().map(operand).collect::<Result<Vec<_>, _>>()
     };
     if let Some(values) = &raw.any_of {
         return operands(values).map(Operator::AnyOf);
@@ -337,9 +301,9 @@ fn operator(
 
 fn operand(value: &Value, subject: &Subject, place: &Place) -> Result<Operand, ConfigError> {
     match value {
-        Value::String(text) => Template::parse(text)
-            .map(Operand::Text)
-            .map_err(|reason| place.error(reason)),
+        Value::String(text) => {
+            Template::parse(text).map(Operand::Text).map_err(|reason| place.error(reason))
+        }
         Value::Number(_) | Value::Bool(_) if !subject.is_claim() => Err(place.error(format!(
             "found {}, but a value of the request is text: write it in quotes",
             kind(value)
@@ -347,10 +311,9 @@ fn operand(value: &Value, subject: &Subject, place: &Place) -> Result<Operand, C
         Value::Number(number) => Ok(Operand::Number(number.clone())),
         Value::Bool(value) => Ok(Operand::Bool(*value)),
         Value::Null => Err(place.error("found null: use `present: false`")),
-        Value::Array(_) | Value::Object(_) => Err(place.error(format!(
-            "found {}, expected a string, number or boolean",
-            kind(value)
-        ))),
+        Value::Array(_) | Value::Object(_) => {
+            Err(place.error(format!("found {}, expected a string, number or boolean", kind(value))))
+        }
     }
 }
 
@@ -358,20 +321,12 @@ fn scopes(names: &[String], all: bool, place: &Place) -> Result<Condition, Confi
     check_not_empty(names, place)?;
     // RFC 6749 section 3.3: scope-token.
     let token = |name: &String| {
-        !name.is_empty()
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'))
     };
     if let Some(index) = names.iter().position(|name| !token(name)) {
-        return Err(place
-            .index(index)
-            .error("a scope has no spaces, quotes or backslashes"));
+        return Err(place.index(index).error("a scope has no spaces, quotes or backslashes"));
     }
-    Ok(Condition::Scopes {
-        names: names.iter().map(|name| name.as_str().into()).collect(),
-        all,
-    })
+    Ok(Condition::Scopes { names: names.iter().map(|name| name.as_str().into()).collect(), all })
 }
 
 fn networks_of(texts: &[String], place: &Place) -> Result<Condition, ConfigError> {
@@ -379,15 +334,8 @@ fn networks_of(texts: &[String], place: &Place) -> Result<Condition, ConfigError
     let network = |(index, text): (usize, &String)| {
         let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
         text.parse::<IpNet>().or(address).map_err(|_| {
-            place
-                .index(index)
-                .error(format!("`{text}` is no network: write `10.0.0.0/8`"))
+            place.index(index).error(format!("`{text}` is no network: write `10.0.0.0/8`"))
         })
     };
-    texts
-        .iter()
-        .enumerate()
-        .map(network)
-        .collect::<Result<_, _>>()
-        .map(Condition::ClientAddress)
+    texts.iter().enumerate().map(network).collect::<Result<_, _>>().map(Condition::ClientAddress)
 }

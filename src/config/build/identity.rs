@@ -53,16 +53,11 @@ impl Builder<'_> {
                 Some(raw::Format::Json) => Format::Json,
                 Some(raw::Format::Base64) => Format::Base64,
             };
-            headers.push(IdentityHeader {
-                name,
-                source,
-                format,
-            });
+            headers.push(IdentityHeader { name, source, format });
         }
         let payload = raw.payload_header.as_deref();
-        let payload = payload
-            .map(|name| settable(name, &place.key("payload_header")))
-            .transpose()?;
+        let payload =
+            payload.map(|name| settable(name, &place.key("payload_header"))).transpose()?;
         let names = headers.iter().map(|header: &IdentityHeader| &*header.name);
         let mut names: Vec<String> = names
             .chain(payload.as_deref())
@@ -90,9 +85,9 @@ impl Builder<'_> {
 fn settable(name: &str, place: &Place) -> Result<Box<str>, ConfigError> {
     let name = header_name(name, place)?;
     if REFUSED.contains(&&*name) || name.starts_with("x-envoy-") {
-        return Err(place.error(format!(
-            "`{name}` cannot be an identity header: Envoy or HTTP owns it"
-        )));
+        return Err(
+            place.error(format!("`{name}` cannot be an identity header: Envoy or HTTP owns it"))
+        );
     }
     Ok(name)
 }
@@ -104,19 +99,12 @@ fn stripped(text: &str, place: &Place) -> Result<Box<str>, ConfigError> {
         None => (text, false),
     };
     let name = header_name(name, place)?;
-    let needed = REFUSED.iter().chain(&["x-request-id"]).any(|needed| {
-        if family {
-            needed.starts_with(&*name)
-        } else {
-            *needed == &*name
-        }
-    });
+    let needed = REFUSED
+        .iter()
+        .chain(&["x-request-id"])
+        .any(|needed| if family { needed.starts_with(&*name) } else { *needed == &*name });
     if needed || "x-envoy-".starts_with(&*name) {
         return Err(place.error(format!("`{text}` takes headers that a request needs")));
     }
-    Ok(if family {
-        format!("{name}*").into()
-    } else {
-        name
-    })
+    Ok(if family { format!("{name}*").into() } else { name })
 }

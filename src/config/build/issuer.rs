@@ -25,17 +25,13 @@ impl Builder<'_> {
         let iss = match raw.issuer.as_deref() {
             None => return Err(place.error("`issuer` is missing: the exact `iss` of its tokens")),
             Some("") => {
-                return Err(place
-                    .key("issuer")
-                    .error("empty: the exact `iss` of its tokens"));
+                return Err(place.key("issuer").error("empty: the exact `iss` of its tokens"));
             }
             Some(iss) => iss,
         };
         let audiences = match (&raw.audiences, raw.any_audience) {
             (Some(_), true) => {
-                return Err(place
-                    .key("any_audience")
-                    .error("contradicts `audiences`: keep one"));
+                return Err(place.key("any_audience").error("contradicts `audiences`: keep one"));
             }
             (None, false) => {
                 return Err(place.error(
@@ -45,28 +41,16 @@ impl Builder<'_> {
             (None, true) => None,
             (Some(audiences), false) => {
                 check_not_empty(audiences, &place.key("audiences"))?;
-                Some(
-                    audiences
-                        .iter()
-                        .map(|audience| audience.as_str().into())
-                        .collect(),
-                )
+                Some(audiences.iter().map(|audience| audience.as_str().into()).collect())
             }
         };
         let narrow = algorithms(raw.algorithms.as_deref(), &place.key("algorithms"))?;
         let keys = self.keys(&raw.keys, narrow, place)?;
         let skew = &place.key("clock_skew");
-        let skew = raw
-            .clock_skew
-            .as_deref()
-            .map(|text| duration(text, skew))
-            .transpose()?;
+        let skew = raw.clock_skew.as_deref().map(|text| duration(text, skew)).transpose()?;
         let lifetime = &place.key("max_lifetime");
-        let lifetime = raw
-            .max_lifetime
-            .as_deref()
-            .map(|text| duration(text, lifetime))
-            .transpose()?;
+        let lifetime =
+            raw.max_lifetime.as_deref().map(|text| duration(text, lifetime)).transpose()?;
         let attributes = raw
             .attributes
             .iter()
@@ -99,10 +83,7 @@ impl Builder<'_> {
             forward_token: raw.forward_token,
             clock_skew_ms: skew.unwrap_or(CLOCK_SKEW).as_millis() as i64,
             max_lifetime_ms: lifetime.map(|lifetime| lifetime.as_millis() as i64),
-            typ: raw
-                .typ
-                .as_deref()
-                .map(|typ| claims::normal_type(typ).into()),
+            typ: raw.typ.as_deref().map(|typ| claims::normal_type(typ).into()),
             require_claims,
             allow_no_expiry: raw.allow_no_expiry,
             subject,
@@ -140,11 +121,7 @@ impl Builder<'_> {
                 .collect();
             return Err(place.error(format!(
                 "no usable key, so that no token could ever verify ({})",
-                if reasons.is_empty() {
-                    "the set is empty".to_owned()
-                } else {
-                    reasons.join("; ")
-                }
+                if reasons.is_empty() { "the set is empty".to_owned() } else { reasons.join("; ") }
             )));
         }
         Ok(KeySet::new(keys))
@@ -171,13 +148,9 @@ impl Builder<'_> {
                 let (keys, skipped) = key::parse_jwks(set, narrow, self.backend)
                     .map_err(|reason| place.error(reason))?;
                 for skipped in skipped {
-                    let kid = skipped
-                        .kid
-                        .map(|kid| format!(" (kid {kid:?})"))
-                        .unwrap_or_default();
+                    let kid = skipped.kid.map(|kid| format!(" (kid {kid:?})")).unwrap_or_default();
                     let place = place.key("keys").index(skipped.index);
-                    self.warnings
-                        .push(place.warning(format!("{}{kid}: skipped", skipped.reason)));
+                    self.warnings.push(place.warning(format!("{}{kid}: skipped", skipped.reason)));
                 }
                 Ok(keys)
             }
@@ -247,16 +220,11 @@ fn algorithms(
     let parse = |(index, name): (usize, &String)| {
         Algorithm::parse(name).ok_or_else(|| {
             let known = list(Algorithm::ALL.into_iter().map(Algorithm::name));
-            place
-                .index(index)
-                .error(format!("unknown algorithm `{name}`, accepted: {known}"))
+            place.index(index).error(format!("unknown algorithm `{name}`, accepted: {known}"))
         })
     };
-    let algorithms: Vec<Algorithm> = names
-        .iter()
-        .enumerate()
-        .map(parse)
-        .collect::<Result<_, _>>()?;
+    let algorithms: Vec<Algorithm> =
+        names.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
     Ok(Some(AlgorithmSet::of(&algorithms)))
 }
 
@@ -268,51 +236,27 @@ fn sources(raw: Option<&[raw::TokenFrom]>, place: &Place) -> Result<Vec<Source>,
         }]);
     };
     check_not_empty(raw, place)?;
-    raw.iter()
-        .enumerate()
-        .map(|(index, raw)| source(raw, &place.index(index)))
-        .collect()
+    raw.iter().enumerate().map(|(index, raw)| source(raw, &place.index(index))).collect()
 }
 
 fn source(raw: &raw::TokenFrom, place: &Place) -> Result<Source, ConfigError> {
-    let source = match (
-        &raw.header,
-        &raw.cookie,
-        &raw.query,
-        &raw.websocket_protocol,
-    ) {
+    let source = match (&raw.header, &raw.cookie, &raw.query, &raw.websocket_protocol) {
         (Some(name), None, None, None) => {
-            let scheme = raw
-                .scheme
-                .as_deref()
-                .map(str::trim)
-                .filter(|scheme| !scheme.is_empty());
+            let scheme = raw.scheme.as_deref().map(str::trim).filter(|scheme| !scheme.is_empty());
             let name = header_name(name, &place.key("header"))?;
             if matches!(&*name, "cookie" | "host" | "sec-websocket-protocol") {
-                return Err(place
-                    .key("header")
-                    .error("this header carries no bare token"));
+                return Err(place.key("header").error("this header carries no bare token"));
             }
-            Source::Header {
-                name,
-                scheme: scheme.map(Into::into),
-            }
+            Source::Header { name, scheme: scheme.map(Into::into) }
         }
         (None, Some(name), None, None) => Source::Cookie {
             name: name.as_str().into(),
-            origins: raw
-                .origins
-                .iter()
-                .flatten()
-                .map(|origin| origin.as_str().into())
-                .collect(),
+            origins: raw.origins.iter().flatten().map(|origin| origin.as_str().into()).collect(),
         },
-        (None, None, Some(name), None) => Source::Query {
-            name: name.as_str().into(),
-        },
-        (None, None, None, Some(prefix)) => Source::WebsocketProtocol {
-            prefix: prefix.as_str().into(),
-        },
+        (None, None, Some(name), None) => Source::Query { name: name.as_str().into() },
+        (None, None, None, Some(prefix)) => {
+            Source::WebsocketProtocol { prefix: prefix.as_str().into() }
+        }
         _ => {
             return Err(place.error(
                 "expected exactly one of `header`, `cookie`, `query`, `websocket_protocol`",
@@ -330,11 +274,7 @@ fn source(raw: &raw::TokenFrom, place: &Place) -> Result<Source, ConfigError> {
         Source::Cookie { name, .. } | Source::Query { name } => name.is_empty(),
         Source::WebsocketProtocol { prefix } => prefix.is_empty(),
     };
-    if empty {
-        Err(place.error("the name is empty"))
-    } else {
-        Ok(source)
-    }
+    if empty { Err(place.error("the name is empty")) } else { Ok(source) }
 }
 
 /// A header's name in lower case (RFC 9110 section 5.6.2).

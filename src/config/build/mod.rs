@@ -57,9 +57,7 @@ pub fn build(
 ) -> Result<Loaded, ConfigError> {
     let top = Place::default();
     if let Some(version) = config.version.filter(|version| *version != 1) {
-        return Err(top
-            .key("version")
-            .error(format!("found {version}, this version reads 1")));
+        return Err(top.key("version").error(format!("found {version}, this version reads 1")));
     }
     let name = match config.name {
         Some(name) => {
@@ -97,9 +95,7 @@ pub fn build(
     let identity = builder.identity(&config.identity, &issuers, &top.key("identity"))?;
     let max_token_bytes = config.max_token_bytes.unwrap_or(MAX_TOKEN_BYTES);
     if max_token_bytes == 0 {
-        return Err(top
-            .key("max_token_bytes")
-            .error("found 0, expected at least 1"));
+        return Err(top.key("max_token_bytes").error("found 0, expected at least 1"));
     }
     let engine = Engine {
         name,
@@ -112,10 +108,7 @@ pub fn build(
         max_token_bytes,
         mode: mode(config.mode),
     };
-    Ok(Loaded {
-        engine,
-        warnings: builder.warnings,
-    })
+    Ok(Loaded { engine, warnings: builder.warnings })
 }
 
 impl Builder<'_> {
@@ -124,19 +117,14 @@ impl Builder<'_> {
         let id = |(index, name): (usize, &String)| {
             self.issuer_id(name).ok_or_else(|| {
                 let known = list(self.names.iter().map(String::as_str));
-                place
-                    .index(index)
-                    .error(format!("no issuer `{name}`, there are: {known}"))
+                place.index(index).error(format!("no issuer `{name}`, there are: {known}"))
             })
         };
         names.iter().enumerate().map(id).collect()
     }
 
     fn issuer_id(&self, name: &str) -> Option<IssuerId> {
-        self.names
-            .iter()
-            .position(|known| known == name)
-            .map(IssuerId)
+        self.names.iter().position(|known| known == name).map(IssuerId)
     }
 }
 
@@ -160,18 +148,10 @@ fn check_name(name: &str, place: &Place) -> Result<(), ConfigError> {
 fn plugin_name(plugin: &str) -> String {
     let plain = |c: char| {
         let c = c.to_ascii_lowercase();
-        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') {
-            c
-        } else {
-            '-'
-        }
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' }
     };
     let name: String = plugin.chars().take(64).map(plain).collect();
-    if name.is_empty() {
-        "claimgate".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "claimgate".to_owned() } else { name }
 }
 
 /// A duration as `30s`, `5m`, `720h`.
@@ -184,21 +164,14 @@ fn duration(text: &str, place: &Place) -> Result<Duration, ConfigError> {
         // A thousand years: arithmetic stays far from its limits.
         *duration <= Duration::from_secs(31_557_600_000)
     });
-    duration.ok_or_else(|| {
-        place.error(format!(
-            "`{text}` is no duration: write `30s`, `5m` or `720h`"
-        ))
-    })
+    duration
+        .ok_or_else(|| place.error(format!("`{text}` is no duration: write `30s`, `5m` or `720h`")))
 }
 
 /// Words for a message: `a`, `b`.
 fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
-    if words.is_empty() {
-        "none".to_owned()
-    } else {
-        words.join(", ")
-    }
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
 fn check_not_empty<T>(list: &[T], place: &Place) -> Result<(), ConfigError> {

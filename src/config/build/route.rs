@@ -39,10 +39,7 @@ impl Builder<'_> {
         }
         if let Some((one, other)) = route::find_tie(&routes) {
             let name = |id: crate::policy::RouteId| {
-                routes
-                    .get(id.0)
-                    .map(|route| route.name.to_string())
-                    .unwrap_or_default()
+                routes.get(id.0).map(|route| route.name.to_string()).unwrap_or_default()
             };
             return Err(place.index(other.0).error(format!(
                 "routes `{}` and `{}` tie: they match the same requests equally well; make a \
@@ -84,10 +81,9 @@ impl Builder<'_> {
             (Some(own), _) => methods(Some(own), &place.key("methods"))?,
             // A deny route that names no method closes all of them.
             (None, true) => Methods::Every,
-            (None, false) => methods(
-                defaults.methods.as_deref(),
-                &top.key("defaults").key("methods"),
-            )?,
+            (None, false) => {
+                methods(defaults.methods.as_deref(), &top.key("defaults").key("methods"))?
+            }
         };
         let (carriers, require) = if raw.deny {
             check_deny(raw, place)?;
@@ -113,11 +109,7 @@ impl Builder<'_> {
             token: if raw.deny { TokenMode::None } else { token },
             carriers,
             require,
-            upgrade: raw
-                .upgrade
-                .iter()
-                .map(|name| name.to_ascii_lowercase().into())
-                .collect(),
+            upgrade: raw.upgrade.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
             relaxed: self.relaxed.union(hazards(&raw.path_safety)),
             mode: mode(raw.mode),
         })
@@ -151,10 +143,7 @@ impl Builder<'_> {
                 None => Ok(Vec::new()),
             };
         }
-        let named = raw
-            .issuers
-            .as_ref()
-            .map(|names| (names, place.key("issuers")));
+        let named = raw.issuers.as_ref().map(|names| (names, place.key("issuers")));
         let default = defaults.issuers.as_ref();
         let default = default.map(|names| (names, top.key("defaults").key("issuers")));
         match named.or(default) {
@@ -208,13 +197,9 @@ fn methods(raw: Option<&[String]>, place: &Place) -> Result<Methods, ConfigError
         !name.is_empty() && name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-')
     };
     if let Some(index) = raw.iter().position(|name| !plain(name)) {
-        return Err(place
-            .index(index)
-            .error("a method is written in upper case, as `GET`"));
+        return Err(place.index(index).error("a method is written in upper case, as `GET`"));
     }
-    Ok(Methods::Listed(
-        raw.iter().map(|name| name.as_str().into()).collect(),
-    ))
+    Ok(Methods::Listed(raw.iter().map(|name| name.as_str().into()).collect()))
 }
 
 /// What a deny route asks would never be asked.
@@ -278,22 +263,13 @@ fn carriers(
 ) -> Result<Vec<Carrier>, ConfigError> {
     let mut carriers: Vec<Carrier> = Vec::new();
     for id in accepted {
-        for source in issuers
-            .get(id.0)
-            .map(|issuer| issuer.sources.as_slice())
-            .unwrap_or_default()
+        for source in issuers.get(id.0).map(|issuer| issuer.sources.as_slice()).unwrap_or_default()
         {
-            match carriers
-                .iter_mut()
-                .find(|carrier| carrier.source == *source)
-            {
+            match carriers.iter_mut().find(|carrier| carrier.source == *source) {
                 Some(carrier) if carrier.issuers.contains(id) => {}
                 Some(carrier) => carrier.issuers.push(*id),
                 None => {
-                    carriers.push(Carrier {
-                        source: source.clone(),
-                        issuers: vec![*id],
-                    });
+                    carriers.push(Carrier { source: source.clone(), issuers: vec![*id] });
                 }
             }
         }

@@ -60,9 +60,7 @@ impl Algorithm {
 
     /// The algorithm of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.name() == name)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
@@ -73,11 +71,7 @@ pub struct AlgorithmSet(u16);
 impl AlgorithmSet {
     /// The set of these.
     pub fn of(algorithms: &[Algorithm]) -> Self {
-        Self(
-            algorithms
-                .iter()
-                .fold(0, |bits, algorithm| bits | 1 << (*algorithm as u8)),
-        )
+        Self(algorithms.iter().fold(0, |bits, algorithm| bits | 1 << (*algorithm as u8)))
     }
 
     /// Whether it holds this one.
@@ -98,19 +92,14 @@ impl AlgorithmSet {
 
 impl fmt::Debug for AlgorithmSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let members = Algorithm::ALL
-            .into_iter()
-            .filter(|algorithm| self.contains(*algorithm));
+        let members = Algorithm::ALL.into_iter().filter(|algorithm| self.contains(*algorithm));
         f.debug_set().entries(members).finish()
     }
 }
 
 /// An elliptic curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(
-    missing_docs,
-    reason = "the names are those of RFC 7518 section 6.2.1.1"
-)]
+#[allow(missing_docs, reason = "the names are those of RFC 7518 section 6.2.1.1")]
 pub enum Curve {
     P256,
     P384,

@@ -46,9 +46,7 @@ struct Rsa {
 
 impl Rsa {
     fn new(n: &[u8], e: &[u8]) -> Result<Self, &'static str> {
-        let n = n
-            .get(n.iter().position(|byte| *byte != 0).unwrap_or(n.len())..)
-            .unwrap_or(n);
+        let n = n.get(n.iter().position(|byte| *byte != 0).unwrap_or(n.len())..).unwrap_or(n);
         // RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used".
         let bits = n.len() * 8 - n.first().map_or(0, |byte| byte.leading_zeros() as usize);
         if bits < 2048 {
@@ -58,10 +56,7 @@ impl Rsa {
             .map_err(|_| "not a usable RSA public key: 2048 to 8192 bits, exponent 65537")?;
         let key = PKey::from_rsa(key.public_key().as_ref().clone())
             .map_err(|_| "not a usable RSA public key")?;
-        Ok(Self {
-            key,
-            signature_length: n.len(),
-        })
+        Ok(Self { key, signature_length: n.len() })
     }
 }
 
@@ -110,10 +105,7 @@ impl Verifier for ES256PublicKey {
         algorithm == Algorithm::ES256
             && p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| {
                 let hash = hmac_sha256::Hash::hash(message);
-                self.public_key()
-                    .as_ref()
-                    .verify_prehash(&hash, &signature)
-                    .is_ok()
+                self.public_key().as_ref().verify_prehash(&hash, &signature).is_ok()
             })
     }
 }
@@ -123,10 +115,7 @@ impl Verifier for ES384PublicKey {
         algorithm == Algorithm::ES384
             && p384::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| {
                 let hash = hmac_sha512::sha384::Hash::hash(message);
-                self.public_key()
-                    .as_ref()
-                    .verify_prehash(&hash, &signature)
-                    .is_ok()
+                self.public_key().as_ref().verify_prehash(&hash, &signature).is_ok()
             })
     }
 }
@@ -138,10 +127,7 @@ impl Verifier for ES256kPublicKey {
                 let hash = hmac_sha256::Hash::hash(message);
                 // RFC 8812 does not ask for a low s, the crate does.
                 let signature = signature.normalize_s();
-                self.public_key()
-                    .as_ref()
-                    .verify_prehash(&hash, &signature)
-                    .is_ok()
+                self.public_key().as_ref().verify_prehash(&hash, &signature).is_ok()
             })
     }
 }
@@ -160,10 +146,7 @@ impl Verifier for Ed25519PublicKey {
     fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         algorithm == Algorithm::EdDSA
             && ed25519_compact::Signature::from_slice(signature).is_ok_and(|signature| {
-                self.public_key()
-                    .as_ref()
-                    .verify(message, &signature)
-                    .is_ok()
+                self.public_key().as_ref().verify(message, &signature).is_ok()
             })
     }
 }

@@ -30,42 +30,22 @@ pub struct Certificate {
 
 /// The certificate of `key`, signed by itself, with these alternative names.
 pub fn self_signed(key: &Key, common_name: &str, uri: &str, dns: &str) -> Certificate {
-    let spki: String = key
-        .pem
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
+    let spki: String = key.pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let spki = BASE64_STANDARD.decode(spki).unwrap();
     let algorithm = der(SEQUENCE, &[&der(OID, &[ES256])]);
-    let attribute = der(
-        SEQUENCE,
-        &[
-            &der(OID, &[COMMON_NAME]),
-            &der(UTF8_STRING, &[common_name.as_bytes()]),
-        ],
-    );
+    let attribute =
+        der(SEQUENCE, &[&der(OID, &[COMMON_NAME]), &der(UTF8_STRING, &[common_name.as_bytes()])]);
     let name = der(SEQUENCE, &[&der(SET, &[&attribute])]);
-    let validity = der(
-        SEQUENCE,
-        &[
-            &der(UTC_TIME, &[b"200101000000Z"]),
-            &der(UTC_TIME, &[b"491231235959Z"]),
-        ],
-    );
+    let validity =
+        der(SEQUENCE, &[&der(UTC_TIME, &[b"200101000000Z"]), &der(UTC_TIME, &[b"491231235959Z"])]);
     let constraints = der(SEQUENCE, &[&der(BOOLEAN, &[&[0xff]])]);
-    let names = der(
-        SEQUENCE,
-        &[&der(0x86, &[uri.as_bytes()]), &der(0x82, &[dns.as_bytes()])],
-    );
+    let names = der(SEQUENCE, &[&der(0x86, &[uri.as_bytes()]), &der(0x82, &[dns.as_bytes()])]);
     let extension = |oid: &[u8], value: &[u8]| {
         der(SEQUENCE, &[&der(OID, &[oid]), &der(OCTET_STRING, &[value])])
     };
     let extensions = der(
         SEQUENCE,
-        &[
-            &extension(BASIC_CONSTRAINTS, &constraints),
-            &extension(SUBJECT_ALT_NAME, &names),
-        ],
+        &[&extension(BASIC_CONSTRAINTS, &constraints), &extension(SUBJECT_ALT_NAME, &names)],
     );
     let signed = der(
         SEQUENCE,
@@ -83,10 +63,7 @@ pub fn self_signed(key: &Key, common_name: &str, uri: &str, dns: &str) -> Certif
     let signature = key.sign("ES256", &signed);
     let (r, s) = signature.split_at(32);
     let signature = der(SEQUENCE, &[&integer(r), &integer(s)]);
-    let certificate = der(
-        SEQUENCE,
-        &[&signed, &algorithm, &der(BIT_STRING, &[&[0], &signature])],
-    );
+    let certificate = der(SEQUENCE, &[&signed, &algorithm, &der(BIT_STRING, &[&[0], &signature])]);
     let lines: Vec<String> = keys::base64(&certificate)
         .as_bytes()
         .chunks(64)
@@ -106,25 +83,15 @@ pub fn self_signed(key: &Key, common_name: &str, uri: &str, dns: &str) -> Certif
 
 /// A positive number, with a zero before a set first bit and none otherwise.
 fn integer(bytes: &[u8]) -> Vec<u8> {
-    let first = bytes
-        .iter()
-        .position(|byte| *byte != 0)
-        .unwrap_or(bytes.len() - 1);
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len() - 1);
     let bytes = &bytes[first..];
-    if bytes[0] < 0x80 {
-        der(INTEGER, &[bytes])
-    } else {
-        der(INTEGER, &[&[0], bytes])
-    }
+    if bytes[0] < 0x80 { der(INTEGER, &[bytes]) } else { der(INTEGER, &[&[0], bytes]) }
 }
 
 fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let length = content.len().to_be_bytes();
-    let first = length
-        .iter()
-        .position(|byte| *byte != 0)
-        .unwrap_or(length.len() - 1);
+    let first = length.iter().position(|byte| *byte != 0).unwrap_or(length.len() - 1);
     let length = &length[first..];
     let head = if content.len() < 0x80 {
         vec![tag, length[0]]

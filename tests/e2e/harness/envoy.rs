@@ -151,13 +151,9 @@ impl Envoy {
             _ => ready_admin(&folder).map(Some),
         });
         match admin {
-            Some(Some(admin)) => Ok(Envoy {
-                address: listening_address(admin),
-                process,
-                log,
-                folder,
-                admin,
-            }),
+            Some(Some(admin)) => {
+                Ok(Envoy { address: listening_address(admin), process, log, folder, admin })
+            }
             Some(None) => {
                 log.wait_for_end(Duration::from_secs(5));
                 log.assert_discreet();
@@ -192,9 +188,7 @@ fn spawn(folder: &Path, bootstrap: &Value, workers: u32) -> (Child, Arc<Log>) {
     let mut command = Command::new("sh");
     command.args(["-c", GUARD, "guard"]).args(envoy_command());
     command.arg("--config-path").arg(&file);
-    command
-        .arg("--admin-address-path")
-        .arg(folder.join(ADMIN_ADDRESS));
+    command.arg("--admin-address-path").arg(folder.join(ADMIN_ADDRESS));
     command.args([
         "--concurrency",
         &workers.to_string(),
@@ -218,11 +212,7 @@ fn spawn(folder: &Path, bootstrap: &Value, workers: u32) -> (Child, Arc<Log>) {
 /// Closing standard input is the signal to end.
 fn stop(process: &mut Child) {
     drop(process.stdin.take());
-    if eventually(Duration::from_secs(10), || {
-        process.try_wait().ok().flatten()
-    })
-    .is_none()
-    {
+    if eventually(Duration::from_secs(10), || process.try_wait().ok().flatten()).is_none() {
         let _ = process.kill();
         let _ = process.wait();
     }
@@ -231,14 +221,8 @@ fn stop(process: &mut Child) {
 const ADMIN_ADDRESS: &str = "admin";
 
 fn ready_admin(folder: &Path) -> Option<SocketAddr> {
-    let admin = std::fs::read_to_string(folder.join(ADMIN_ADDRESS))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    ask(admin, "/ready")
-        .filter(|text| text.trim() == "LIVE")
-        .map(|_| admin)
+    let admin = std::fs::read_to_string(folder.join(ADMIN_ADDRESS)).ok()?.trim().parse().ok()?;
+    ask(admin, "/ready").filter(|text| text.trim() == "LIVE").map(|_| admin)
 }
 
 fn ask(admin: SocketAddr, path: &str) -> Option<String> {
@@ -251,10 +235,7 @@ fn listening_address(admin: SocketAddr) -> SocketAddr {
         serde_json::from_str(&ask(admin, "/listeners?format=json").unwrap()).unwrap();
     let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
     let ip: IpAddr = socket["address"].as_str().unwrap().parse().unwrap();
-    SocketAddr::new(
-        ip,
-        u16::try_from(socket["port_value"].as_u64().unwrap()).unwrap(),
-    )
+    SocketAddr::new(ip, u16::try_from(socket["port_value"].as_u64().unwrap()).unwrap())
 }
 
 fn envoy_command() -> Vec<String> {

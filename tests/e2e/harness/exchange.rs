@@ -42,11 +42,7 @@ impl Exchange<'_> {
             return "allowed".to_owned();
         }
         let status = self.response.status;
-        match self
-            .problem()
-            .as_ref()
-            .and_then(|problem| problem["code"].as_str())
-        {
+        match self.problem().as_ref().and_then(|problem| problem["code"].as_str()) {
             Some(code) if status_of(code) == status => code.to_owned(),
             Some(code) => format!("{code} with the wrong status {status}"),
             None => format!("HTTP {status}"),
@@ -75,10 +71,7 @@ impl Exchange<'_> {
     }
 
     fn shown(&self) -> String {
-        let body: String = String::from_utf8_lossy(&self.response.body)
-            .chars()
-            .take(300)
-            .collect();
+        let body: String = String::from_utf8_lossy(&self.response.body).chars().take(300).collect();
         format!("{} was answered {} {body}", self.id, self.response.status)
     }
 
@@ -94,15 +87,12 @@ impl Exchange<'_> {
         let file = self.proxy.envoy.folder.join(ACCESS_LOG);
         let entry = eventually(Duration::from_secs(5), || {
             let text = std::fs::read_to_string(&file).unwrap_or_default();
-            let mut entries = text
-                .lines()
-                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut entries =
+                text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             entries.find(|entry| entry["id"] == *self.id)
         });
         let mut entry = entry.unwrap_or_else(|| panic!("{} is not in the access log", self.id));
-        let state = entry["state"]
-            .as_str()
-            .and_then(|state| serde_json::from_str(state).ok());
+        let state = entry["state"].as_str().and_then(|state| serde_json::from_str(state).ok());
         entry["state"] = state.unwrap_or(Value::Null);
         entry
     }
@@ -115,10 +105,7 @@ pub struct Echo(pub Value);
 impl Echo {
     /// The values of a header.
     pub fn headers(&self, name: &str) -> Vec<&str> {
-        self.pairs("headers")
-            .filter(|(known, _)| *known == name)
-            .map(|(_, value)| value)
-            .collect()
+        self.pairs("headers").filter(|(known, _)| *known == name).map(|(_, value)| value).collect()
     }
 
     /// The value of a header that is there once.

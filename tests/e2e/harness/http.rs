@@ -21,10 +21,7 @@ pub struct Request {
 enum Body {
     Absent,
     Sized(Vec<u8>),
-    Chunked {
-        data: Vec<u8>,
-        trailers: Vec<(String, String)>,
-    },
+    Chunked { data: Vec<u8>, trailers: Vec<(String, String)> },
 }
 
 impl Request {
@@ -58,16 +55,13 @@ impl Request {
 
     /// With one more header, after those that are there.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        self.headers
-            .push((name.as_ref().to_vec(), value.as_ref().to_vec()));
+        self.headers.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
         self
     }
 
     /// With several more headers.
     pub fn headers(self, headers: &[(&str, &str)]) -> Self {
-        headers
-            .iter()
-            .fold(self, |request, (name, value)| request.header(name, value))
+        headers.iter().fold(self, |request, (name, value)| request.header(name, value))
     }
 
     /// With a bearer token.
@@ -83,14 +77,9 @@ impl Request {
 
     /// With a body in chunks, and trailers after it.
     pub fn chunked(mut self, data: impl AsRef<[u8]>, trailers: &[(&str, &str)]) -> Self {
-        let trailers = trailers
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect();
-        self.body = Body::Chunked {
-            data: data.as_ref().to_vec(),
-            trailers,
-        };
+        let trailers =
+            trailers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        self.body = Body::Chunked { data: data.as_ref().to_vec(), trailers };
         self
     }
 
@@ -105,9 +94,7 @@ impl Request {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.headers
-            .iter()
-            .any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
+        self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -151,20 +138,16 @@ impl Request {
         let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
         let mut stream =
             TcpStream::connect_timeout(&address, PATIENCE).map_err(|e| failed("connect", e))?;
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .map_err(|e| failed("read timeout", e))?;
-        stream
-            .set_write_timeout(Some(PATIENCE))
-            .map_err(|e| failed("write timeout", e))?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(|e| failed("read timeout", e))?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(|e| failed("write timeout", e))?;
         // The server may answer and close before it has read all: its answer counts then, not the broken pipe.
         let written = stream.write_all(&self.encode());
         let response = Response::read(&mut stream, self.method == b"HEAD");
         let _ = stream.shutdown(Shutdown::Both);
         match (response, written) {
-            (Err(error), Err(cause)) => Err(format!(
-                "{error}, after the request could not be written: {cause}"
-            )),
+            (Err(error), Err(cause)) => {
+                Err(format!("{error}, after the request could not be written: {cause}"))
+            }
             (response, _) => response,
         }
     }
@@ -194,10 +177,7 @@ impl Response {
     }
 
     fn read(stream: &mut TcpStream, headless: bool) -> Result<Self, String> {
-        let mut reader = Reader {
-            stream,
-            buffer: Vec::new(),
-        };
+        let mut reader = Reader { stream, buffer: Vec::new() };
         loop {
             let head = reader.through(b"\r\n\r\n")?;
             let mut lines = head
@@ -205,35 +185,22 @@ impl Response {
                 .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
             let status = lines
                 .next()
-                .and_then(|line| {
-                    std::str::from_utf8(line)
-                        .ok()?
-                        .split(' ')
-                        .nth(1)?
-                        .parse()
-                        .ok()
-                })
+                .and_then(|line| std::str::from_utf8(line).ok()?.split(' ').nth(1)?.parse().ok())
                 .ok_or("no status line")?;
             let headers: Vec<_> = lines.filter_map(parse_header).collect();
             if status != 101 && (100..200).contains(&status) {
                 continue;
             }
-            let mut response = Response {
-                status,
-                headers,
-                body: Vec::new(),
-            };
-            response.body = match (
-                response.header("transfer-encoding"),
-                response.header("content-length"),
-            ) {
-                _ if headless || status == 204 || status == 304 => Vec::new(),
-                (Some(coding), _) if coding.contains("chunked") => reader.chunks()?,
-                (_, Some(length)) => {
-                    reader.exactly(length.parse().map_err(|_| "odd content-length")?)?
-                }
-                _ => reader.rest()?,
-            };
+            let mut response = Response { status, headers, body: Vec::new() };
+            response.body =
+                match (response.header("transfer-encoding"), response.header("content-length")) {
+                    _ if headless || status == 204 || status == 304 => Vec::new(),
+                    (Some(coding), _) if coding.contains("chunked") => reader.chunks()?,
+                    (_, Some(length)) => {
+                        reader.exactly(length.parse().map_err(|_| "odd content-length")?)?
+                    }
+                    _ => reader.rest()?,
+                };
             return Ok(response);
         }
     }
@@ -241,10 +208,7 @@ impl Response {
 
 fn parse_header(line: &[u8]) -> Option<(String, Vec<u8>)> {
     let colon = line.iter().position(|byte| *byte == b':')?;
-    Some((
-        latin1(&line[..colon]).to_ascii_lowercase(),
-        line[colon + 1..].trim_ascii().to_vec(),
-    ))
+    Some((latin1(&line[..colon]).to_ascii_lowercase(), line[colon + 1..].trim_ascii().to_vec()))
 }
 
 /// Every byte as the character of the same number, so that nothing is lost.
@@ -263,10 +227,7 @@ pub struct Reader<'s> {
 impl Reader<'_> {
     fn fill(&mut self) -> Result<usize, String> {
         let mut chunk = [0; 16384];
-        let count = self
-            .stream
-            .read(&mut chunk)
-            .map_err(|error| format!("read: {error}"))?;
+        let count = self.stream.read(&mut chunk).map_err(|error| format!("read: {error}"))?;
         self.buffer.extend(&chunk[..count]);
         Ok(count)
     }
@@ -278,18 +239,14 @@ impl Reader<'_> {
     pub fn through(&mut self, end: &[u8]) -> Result<Vec<u8>, String> {
         let mut searched = 0;
         loop {
-            if let Some(at) = self.buffer[searched..]
-                .windows(end.len())
-                .position(|window| window == end)
+            if let Some(at) =
+                self.buffer[searched..].windows(end.len()).position(|window| window == end)
             {
                 return Ok(self.buffer.drain(..searched + at + end.len()).collect());
             }
             searched = self.buffer.len().saturating_sub(end.len());
             if self.fill()? == 0 {
-                return Err(format!(
-                    "the connection closed after {:?}",
-                    latin1(&self.buffer)
-                ));
+                return Err(format!("the connection closed after {:?}", latin1(&self.buffer)));
             }
         }
     }

@@ -88,7 +88,7 @@ impl Key {
         Key {
             kid: kid.to_owned(),
             algorithm: "EdDSA",
-            jwk: json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": base64url(&*pair.pk)}),
+            jwk: json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": base64url(*pair.pk)}),
             pem: pair.pk.to_pem(),
             pkcs1: None,
             private_pem: None,
@@ -137,7 +137,7 @@ impl Key {
 
     /// A fresh shared secret of 64 bytes, printable so that every encoding of it can be configured.
     pub fn secret(kid: &str) -> Self {
-        Key::of_secret(kid, &base64url(&random(48)))
+        Key::of_secret(kid, &base64url(random(48)))
     }
 
     /// The HMAC key that `text` is.

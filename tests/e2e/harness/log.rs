@@ -45,9 +45,7 @@ impl Log {
         let leak = secrets::found_in(&line);
         let mut state = self.state.lock().unwrap();
         if let Some(secret) = leak {
-            state
-                .leak
-                .get_or_insert(format!("`{secret}` is in the log line: {line}"));
+            state.leak.get_or_insert(format!("`{secret}` is in the log line: {line}"));
         }
         state.lines.push(line);
         self.changed.notify_all();
@@ -64,9 +62,8 @@ impl Log {
         let mut next = start;
         let mut state = self.state.lock().unwrap();
         loop {
-            if let Some(found) = state.lines[next.min(state.lines.len())..]
-                .iter()
-                .find_map(|line| pick(line))
+            if let Some(found) =
+                state.lines[next.min(state.lines.len())..].iter().find_map(|line| pick(line))
             {
                 return Some(found);
             }
@@ -81,9 +78,7 @@ impl Log {
 
     /// The first audit record that `wanted` accepts, within five seconds.
     pub fn audit(&self, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
-        self.find_from(0, Duration::from_secs(5), |line| {
-            audit_record(line).filter(&wanted)
-        })
+        self.find_from(0, Duration::from_secs(5), |line| audit_record(line).filter(&wanted))
     }
 
     /// Every audit record so far that `wanted` accepts.
@@ -103,9 +98,12 @@ impl Log {
         self.state.lock().unwrap().lines.len()
     }
 
-    /// The lines from `start` on, as one text.
-    pub fn text_from(&self, start: usize) -> String {
-        self.state.lock().unwrap().lines[start..].join("\n")
+    /// What the filter itself wrote from line `start` on, but for audit records.
+    pub fn own_lines_from(&self, start: usize) -> String {
+        let state = self.state.lock().unwrap();
+        let written = state.lines[start..].iter().filter_map(|line| line.split_once("wasm log "));
+        let own = written.map(|(_, text)| text).filter(|text| !text.contains("claimgate_audit "));
+        own.collect::<Vec<_>>().join("\n")
     }
 
     /// Waits until what writes the log has ended.
@@ -154,8 +152,5 @@ fn print_tail(log: &Log) {
         return;
     };
     let start = state.lines.len().saturating_sub(TAIL);
-    eprintln!(
-        "--- the end of Envoy's log ---\n{}\n---",
-        state.lines[start..].join("\n")
-    );
+    eprintln!("--- the end of Envoy's log ---\n{}\n---", state.lines[start..].join("\n"));
 }

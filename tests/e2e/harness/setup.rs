@@ -62,10 +62,7 @@ impl Setup {
 
     /// Denies the filter one function of the host.
     pub fn denying(mut self, function: &'static str) -> Self {
-        assert!(
-            envoy::CAPABILITIES.contains(&function),
-            "`{function}` is no capability"
-        );
+        assert!(envoy::CAPABILITIES.contains(&function), "`{function}` is no capability");
         self.denied = Some(function);
         self
     }
@@ -90,10 +87,7 @@ impl Setup {
 
     /// The same Envoy with another configuration of the filter.
     pub fn with_config(&self, config: Value) -> Self {
-        Setup {
-            config,
-            ..self.clone()
-        }
+        Setup { config, ..self.clone() }
     }
 
     /// The `Wasm` message of the HTTP filter.
@@ -114,9 +108,8 @@ impl Setup {
         });
         if let Some(denied) = self.denied {
             let allowed = envoy::CAPABILITIES.iter().filter(|name| **name != denied);
-            let allowed: Map<String, Value> = allowed
-                .map(|name| ((*name).to_owned(), json!({})))
-                .collect();
+            let allowed: Map<String, Value> =
+                allowed.map(|name| ((*name).to_owned(), json!({}))).collect();
             plugin["capability_restriction_config"] = json!({"allowed_capabilities": allowed});
         }
         json!({
@@ -127,10 +120,7 @@ impl Setup {
 
     fn configuration(&self) -> Value {
         // A test of broken JSON gives the text itself.
-        let text = self
-            .config
-            .as_str()
-            .map_or_else(|| self.config.to_string(), str::to_owned);
+        let text = self.config.as_str().map_or_else(|| self.config.to_string(), str::to_owned);
         match self.delivery {
             Delivery::StringValue => json!({"@type": protobuf("StringValue"), "value": text}),
             Delivery::BytesValue => {

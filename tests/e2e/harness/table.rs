@@ -24,8 +24,7 @@ impl Table {
     pub fn hold(&mut self, name: impl AsRef<str>, holds: bool, otherwise: impl AsRef<str>) {
         self.rows += 1;
         if !holds {
-            self.failures
-                .push(format!("{}: {}", name.as_ref(), otherwise.as_ref()));
+            self.failures.push(format!("{}: {}", name.as_ref(), otherwise.as_ref()));
         }
     }
 

@@ -71,21 +71,13 @@ impl Claims {
 
     /// The token with an algorithm of the caller's choice among those of `key`.
     pub fn sign_as(&self, key: &Key, algorithm: &str) -> String {
-        self.sign_under(
-            key,
-            &json!({"alg": algorithm, "kid": key.kid, "typ": "JWT"}),
-        )
+        self.sign_under(key, &json!({"alg": algorithm, "kid": key.kid, "typ": "JWT"}))
     }
 
     /// The token with a header of the caller's; the signature is of the `alg` in it, as far as `key` can.
     pub fn sign_under(&self, key: &Key, header: &Value) -> String {
         let algorithm = header["alg"].as_str().unwrap_or(key.algorithm);
-        sign_bytes(
-            key,
-            algorithm,
-            header.to_string().as_bytes(),
-            &self.to_bytes(),
-        )
+        sign_bytes(key, algorithm, header.to_string().as_bytes(), &self.to_bytes())
     }
 }
 

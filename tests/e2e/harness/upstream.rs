@@ -51,23 +51,14 @@ fn serve(mut stream: TcpStream) {
 
 /// One request as JSON, bytes as the characters of the same number; whether it asked for an upgrade; what came after it.
 fn receive(stream: &mut TcpStream, unread: Vec<u8>) -> Result<(Value, bool, Vec<u8>), String> {
-    let mut reader = Reader {
-        stream,
-        buffer: unread,
-    };
+    let mut reader = Reader { stream, buffer: unread };
     let head = latin1(&reader.through(b"\r\n\r\n")?);
     let mut lines = head.trim_end_matches("\r\n").split("\r\n");
     let mut start = lines.next().unwrap_or_default().splitn(3, ' ');
-    let (method, path) = (
-        start.next().unwrap_or_default(),
-        start.next().unwrap_or_default(),
-    );
+    let (method, path) = (start.next().unwrap_or_default(), start.next().unwrap_or_default());
     let headers = parse_lines(lines);
     let value_of = |name: &str| {
-        headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     };
     let upgraded = value_of("upgrade").is_some();
     let mut trailers = Vec::new();
@@ -94,11 +85,6 @@ fn receive(stream: &mut TcpStream, unread: Vec<u8>) -> Result<(Value, bool, Vec<
 fn parse_lines<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<(String, String)> {
     let pairs = lines.filter_map(|line| line.split_once(':'));
     pairs
-        .map(|(name, value)| {
-            (
-                name.to_ascii_lowercase(),
-                value.trim_matches(' ').to_owned(),
-            )
-        })
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim_matches(' ').to_owned()))
         .collect()
 }
