@@ -33,7 +33,7 @@ pub enum Format {
     Text,
     /// The scalars of an array, joined by commas.
     Csv,
-    /// JSON in ASCII.
+    /// JSON.
     Json,
     /// Base64url of a string's bytes, or of the JSON of anything else.
     Base64,
@@ -146,7 +146,7 @@ fn write(value: &Value, format: Format) -> Option<String> {
             Some(items?.join(","))
         }
         (Format::Csv, value) => Some(escape(&scalar(value)?, true)),
-        (Format::Json, value) => Some(ascii_json(value)),
+        (Format::Json, value) => Some(escape(&value.to_string(), false)),
         (Format::Base64, Value::String(text)) => Some(URL_SAFE_NO_PAD.encode(text)),
         (Format::Base64, value) => Some(URL_SAFE_NO_PAD.encode(value.to_string())),
     }
@@ -177,25 +177,6 @@ fn escape(text: &str, in_list: bool) -> String {
             out.push(char::from(byte));
         } else {
             out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
-/// JSON whose strings are ASCII: RFC 8259 section 7 lets every character be written `\uXXXX`.
-fn ascii_json(value: &Value) -> String {
-    let json = value.to_string();
-    if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return json;
-    }
-    let mut out = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if matches!(c, ' '..='~') {
-            out.push(c);
-        } else {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
         }
     }
     out
@@ -259,7 +240,7 @@ mod tests {
             (r#""a,b""#, Format::Csv, Some("a%2Cb")),
             (r#"["a",{}]"#, Format::Csv, None),
             ("[]", Format::Csv, Some("")),
-            (r#"{"a":"\u00e4\ud83d\ude00"}"#, Format::Json, Some(r#"{"a":"\u00e4\ud83d\ude00"}"#)),
+            (r#"{"a":"\u00e4\ud83d\ude00"}"#, Format::Json, Some(r#"{"a":"%C3%A4%F0%9F%98%80"}"#)),
             (r#"["a","\n"]"#, Format::Json, Some(r#"["a","\n"]"#)),
             (r#"["a"]"#, Format::Base64, Some("WyJhIl0")),
             (r#""a""#, Format::Base64, Some("YQ")),

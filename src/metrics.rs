@@ -31,8 +31,8 @@ mod tests {
     #[test]
     fn labels_stand_before_the_name() {
         assert_eq!(
-            name(REQUESTS, &[("filter", "edge"), ("code", "ok")]),
-            "filter=.=edge;.;code=.=ok;.;claimgate_requests_total"
+            name(REQUESTS, &[("filter", "edge"), ("code", "allowed")]),
+            "filter=.=edge;.;code=.=allowed;.;claimgate_requests_total"
         );
     }
 }

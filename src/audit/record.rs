@@ -109,7 +109,7 @@ pub fn filter_state(engine: &Engine, outcome: &Outcome<'_>) -> String {
         (None, None) => "allowed",
     };
     members.text("decision", decision);
-    members.text("code", outcome.code().map_or("ok", |code| code.name()));
+    members.text("code", outcome.code().map_or("allowed", |code| code.name()));
     if let Some(route) = outcome.route.and_then(|id| engine.routes.get(id.0)) {
         members.text("route", &route.name);
     }
@@ -142,7 +142,7 @@ impl Members {
         members.text("event.dataset", "claimgate.audit");
         members.text("event.action", if passed { "access-allowed" } else { "access-denied" });
         members.text("event.outcome", if passed { "success" } else { "failure" });
-        members.text("event.code", code.map_or("ok", Code::name));
+        members.text("event.code", code.map_or("allowed", Code::name));
         members
     }
 

@@ -55,7 +55,7 @@ impl Counters {
                         ("filter", filter),
                         ("route", route.map_or("none", |route| &route.name)),
                         ("outcome", outcome),
-                        ("code", code.map_or("ok", |code| code.name())),
+                        ("code", code.map_or("allowed", |code| code.name())),
                     ];
                     let name = metrics::name(metrics::REQUESTS, &labels);
                     *counter.id.insert(host::define_metric(Metric::Counter, &name)?)

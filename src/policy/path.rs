@@ -177,18 +177,20 @@ fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> 
             b';' => hazards.parameters = true,
             b'\\' => return Err("path with an encoded backslash"),
             0..0x20 | 0x7f => return Err("path with an encoded control character"),
-            b'%' => {
-                let mut next = bytes.clone();
-                if next.next().and_then(hex).is_some() && next.next().and_then(hex).is_some() {
-                    return Err("path that is encoded twice");
-                }
-            }
             _ => {}
         }
     }
     let text = percent_decode(raw.as_bytes())
         .decode_utf8()
         .map_err(|_| "path with encoded bytes that are not UTF-8")?;
+    // However its digits are written: what is left must not decode once more.
+    let again = text.split('%').skip(1).any(|rest| {
+        let mut digits = rest.bytes().map(hex);
+        matches!((digits.next(), digits.next()), (Some(Some(_)), Some(Some(_))))
+    });
+    if again {
+        return Err("path that is encoded twice");
+    }
     // U+0080 to U+009F are control characters too.
     if text.chars().any(char::is_control) {
         return Err("path with an encoded control character");
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn refuses_ambiguous_paths() {
-        let cases: [&[u8]; 30] = [
+        let cases: [&[u8]; 31] = [
             b"",
             b"a",
             b"*",
@@ -258,6 +260,7 @@ mod tests {
             b"/a%0d%0ab",
             b"/a%7f",
             b"/%252e",
+            b"/%25%32%65",
             b"/a%252fb",
             b"/%",
             b"/%2",

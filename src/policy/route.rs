@@ -207,7 +207,13 @@ impl Router {
         path: &[Cow<'_, str>],
         method: &str,
     ) -> Option<RouteId> {
-        let takes = |id: &RouteId| routes.get(id.0).is_some_and(|route| route.methods.take(method));
+        // Without a list, also the methods that no other route takes.
+        let takes = |id: &RouteId| {
+            routes.get(id.0).is_some_and(|route| match &route.methods {
+                Methods::Every => true,
+                listed @ Methods::Listed(_) => listed.take(method),
+            })
+        };
         let parents = || ancestors(host);
         let trees = self.exact.get(host).into_iter();
         let trees = trees.chain(parents().next().and_then(|parent| self.capture.get(parent)));

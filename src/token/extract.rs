@@ -77,10 +77,10 @@ pub fn find<'a>(request: &Request<'a>, carriers: &[Carrier]) -> Result<Option<Fo
         };
         match &carrier.source {
             Source::Header { name, scheme } => {
-                for (nth, value) in request.values(name).enumerate() {
-                    if nth > 0 && &**name == "authorization" {
-                        return Err(Error::Ambiguous("more than one Authorization header"));
-                    }
+                if &**name == "authorization" && is_repeated(request) {
+                    return Err(Error::Ambiguous("more than one Authorization"));
+                }
+                for value in request.values(name) {
                     match in_header(value, scheme.as_deref()) {
                         None => {}
                         Some([]) => return Err(Error::Malformed("scheme without a token")),
@@ -126,6 +126,20 @@ fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
             first.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.trim_ascii_start())
         }
     }
+}
+
+/// Whether `Authorization` is there twice. Envoy joins the values of a repeated one by commas, which
+/// no token holds; a parameter of another scheme (RFC 9110 section 11.4) follows one without a space.
+fn is_repeated(request: &Request<'_>) -> bool {
+    let mut values = request.values("authorization");
+    let Some(value) = values.next() else { return false };
+    let is_bearer = in_header(value, Some("Bearer")).is_some();
+    let mut further = value.split(|byte| *byte == b',').skip(1);
+    let credentials = |part: &[u8]| {
+        let scheme = split_once(part.trim_ascii(), b' ').map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| scheme.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'))
+    };
+    values.next().is_some() || further.any(|part| is_bearer || credentials(part))
 }
 
 fn is_named(raw: &[u8], name: &str) -> bool {
@@ -287,7 +301,7 @@ mod tests {
 
     #[test]
     fn finds_one_token_or_none() {
-        let cases: [(&[Header<'_>], &str); 18] = [
+        let cases: [(&[Header<'_>], &str); 22] = [
             (&[], "-"),
             (&[(b"authorization", b"Bearer t")], "t 1"),
             (&[(b"authorization", b"bEARER   t ")], "t 1"),
@@ -301,6 +315,10 @@ mod tests {
                 "token_ambiguous",
             ),
             (&[(b"authorization", b"Basic x"), (b"authorization", b"Bearer t")], "token_ambiguous"),
+            (&[(b"authorization", b"Bearer t,Bearer t")], "token_ambiguous"),
+            (&[(b"authorization", b"Bearer t, Basic x")], "token_ambiguous"),
+            (&[(b"authorization", b"Basic x,Bearer t")], "token_ambiguous"),
+            (&[(b"authorization", b"Digest a=\"b\", c=d")], "-"),
             (&[(b"authorization", b"Bearer t"), (b"x-token", b"t")], "t 3"),
             (&[(b"authorization", b"Bearer t"), (b"x-token", b"u")], "token_ambiguous"),
             (&[(b"cookie", b"a=b; session=t; session=")], "t 4"),

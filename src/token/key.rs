@@ -100,8 +100,12 @@ impl KeySet {
     pub fn candidates(
         &self,
         kid: Option<&str>,
-        algorithm: Option<Algorithm>,
+        algorithm: Algorithm,
     ) -> Result<impl Iterator<Item = &Key>, NoCandidate> {
+        let admits = move |key: &Key| key.algorithms.contains(algorithm);
+        if !self.keys.iter().any(admits) {
+            return Err(NoCandidate::Algorithm);
+        }
         let meant: fn(&Key, Option<&str>) -> bool = match kid {
             None => |_, _| true,
             Some(_) if self.keys.iter().any(|key| key.kid() == kid) => |key, kid| key.kid() == kid,
@@ -110,9 +114,7 @@ impl KeySet {
         if !self.keys.iter().any(|key| meant(key, kid)) {
             return Err(NoCandidate::Kid);
         }
-        let fits = move |key: &&Key| {
-            meant(key, kid) && algorithm.is_some_and(|algorithm| key.algorithms.contains(algorithm))
-        };
+        let fits = move |key: &&Key| meant(key, kid) && admits(key);
         let mut fitting = self.keys.iter().filter(fits).take(MAX_CANDIDATES).peekable();
         if fitting.peek().is_none() {
             return Err(NoCandidate::Algorithm);

@@ -71,11 +71,8 @@ pub fn verify(
     now: Timestamp,
 ) -> Result<VerifiedToken, Failure> {
     let compact = compact::parse(token, limit)?;
-    let algorithm = Algorithm::parse(&compact.header.alg);
     // Before the issuer is sought, so that `none` is named for what it is.
-    if algorithm.is_none() {
-        return Err(Error::AlgorithmNotAllowed.into());
-    }
+    let algorithm = Algorithm::parse(&compact.header.alg).ok_or(Error::AlgorithmNotAllowed)?;
     let iss = match compact.payload.get("iss") {
         Some(Value::String(iss)) => iss,
         Some(_) => return Err(Error::Malformed("`iss` is not a string").into()),
@@ -101,16 +98,14 @@ pub fn verify(
 fn check_signature(
     compact: &Compact<'_>,
     issuer: &Issuer,
-    algorithm: Option<Algorithm>,
+    algorithm: Algorithm,
 ) -> Result<Option<String>, Error> {
-    let algorithm = algorithm.ok_or(Error::AlgorithmNotAllowed)?;
-    let mut candidates = issuer
-        .keys
-        .candidates(compact.header.kid.as_deref(), Some(algorithm))
-        .map_err(|none| match none {
+    let mut candidates = issuer.keys.candidates(compact.header.kid.as_deref(), algorithm).map_err(
+        |none| match none {
             NoCandidate::Kid => Error::KeyUnknown,
             NoCandidate::Algorithm => Error::AlgorithmNotAllowed,
-        })?;
+        },
+    )?;
     candidates
         .find(|key| key.verify(algorithm, compact.signing_input, &compact.signature))
         .map(|key| key.kid().map(str::to_owned))

@@ -18,6 +18,7 @@ fn every_form_means_the_same() {
             "issuer": "https://idp.test", "audiences": ["logs-api"], "keys": [{"jwks": {"keys": [P256.jwk]}}],
             "clock_skew": "10s", "require_claims": ["jti"],
         }},
+        "defaults": {"issuers": ["corp"], "methods": ["GET", "HEAD"]},
         "conditions": {"senior": {"claim": "level", "at_least": 3}},
         "max_token_bytes": 8192,
         "routes": [
@@ -35,6 +36,7 @@ fn every_form_means_the_same() {
         proxy.push_setup(&Setup::new(config.clone()).delivered_as(delivery)).unwrap();
         for (name, request, expected) in [
             ("no token needed", Request::get("/healthz"), "allowed"),
+            ("another method", Request::new("POST", "/healthz"), "method_not_allowed"),
             ("no token", Request::get("/logs/prod"), "token_missing"),
             ("a good token", Request::get("/logs/prod").bearer(good.clone().sign(&P256)), "allowed"),
             ("another place", Request::get("/logs/dev").bearer(good.clone().sign(&P256)), "claims_insufficient"),

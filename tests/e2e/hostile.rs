@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 
-use crate::harness::keys::{P256, base64url};
+use crate::harness::keys::{P256, base64url, random};
 use crate::harness::{Proxy, Request, Setup, Table, changed, claims, filter};
 
 static PROXY: LazyLock<Proxy> = LazyLock::new(|| {
@@ -52,7 +52,7 @@ fn header_values_that_are_not_text() {
         table.row(format!("in a condition: {shown}"), PROXY.send(tag).outcome(), "claims_insufficient|token_missing");
         let open = PROXY.send(Request::get("/open").header("x-tag", value).header("origin", value));
         let kept = open.allowed().header("x-tag").map(str::to_owned);
-        table.row(format!("untouched: {shown}"), kept.unwrap_or_default(), crate::harness::http::latin1(value));
+        table.row(format!("untouched: {shown}"), kept.unwrap_or_default(), crate::harness::wire::latin1(value));
     }
     table.check();
     assert_well(&PROXY);
@@ -155,4 +155,49 @@ fn a_request_without_end_is_refused_at_its_head() {
         .headers(&[("content-length", "1000000"), ("expect", "100-continue")]);
     PROXY.send(request).refused("token_missing");
     assert_well(&PROXY);
+}
+
+#[test]
+fn no_change_of_a_token_keeps_it_valid() {
+    let token = claims().sign(&P256).into_bytes();
+    let mut table = Table::new();
+    for _ in 0..400 {
+        let dice = random(4);
+        let at = usize::from(u16::from_be_bytes([dice[0], dice[1]])) % token.len();
+        let mut changed = token.clone();
+        match dice[2] % 4 {
+            0 => changed[at] = b"ABCabc019-_.=+/%"[usize::from(dice[3] % 16)],
+            1 => drop(changed.remove(at)),
+            2 => changed.insert(at, b"Aa0-_."[usize::from(dice[3] % 6)]),
+            _ => changed.truncate(at),
+        }
+        if changed != token {
+            let changed = String::from_utf8(changed).unwrap();
+            let outcome = PROXY.send(Request::get("/closed").bearer(&changed)).outcome();
+            table.hold(&changed, outcome != "allowed", "passed");
+        }
+    }
+    table.check();
+    assert_well(&PROXY);
+}
+
+#[test]
+fn requests_of_one_connection_share_nothing() {
+    let alice = claims().sign(&P256);
+    let bob = claims().with("sub", "bob").sign(&P256);
+    let closed = || Request::new("POST", "/closed").header("connection", "keep-alive").body("x");
+    let exchanges = PROXY.send_together(vec![
+        closed().bearer(&alice),
+        closed(),
+        closed().bearer(&bob),
+        closed().bearer("garbage"),
+        Request::get("/open").header("connection", "close"),
+    ]);
+    assert_eq!(exchanges[0].allowed().header("x-user-id"), Some("alice"));
+    exchanges[1].refused("token_missing");
+    assert_eq!(exchanges[2].allowed().header("x-user-id"), Some("bob"));
+    exchanges[3].refused("token_malformed");
+    assert_eq!(exchanges[4].allowed().header("x-user-id"), None);
+    let record = exchanges[4].audit();
+    assert!(record["user.id"].is_null(), "{record}");
 }

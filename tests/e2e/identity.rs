@@ -236,3 +236,34 @@ fn the_body_arrives_whole() {
         PROXY.send(Request::new("POST", "/required").bearer(&token).chunked(&body, &[])).allowed();
     assert_eq!(chunked.body().len(), body.len());
 }
+
+#[test]
+fn envoy_chooses_its_route_by_the_verified_identity() {
+    let route = |condition: Value, name: &str| {
+        json!({
+            "match": condition,
+            "route": {"cluster": "upstream"},
+            "response_headers_to_add": [{"header": {"key": "x-route", "value": name}}],
+        })
+    };
+    let gold = json!([{"name": "x-user-tier", "string_match": {"exact": "gold"}}]);
+    let routes = json!([
+        route(json!({"prefix": "/", "headers": gold}), "gold"),
+        route(json!({"prefix": "/"}), "plain"),
+    ]);
+    let config = changed(
+        filter(json!([{"name": "all", "paths": ["/**"], "token": "optional"}])),
+        json!({"identity": {"headers": {"x-user-tier": "tier"}}}),
+    );
+    let proxy = Proxy::start(Setup::new(config).routes(routes));
+    let gold = claims().with("tier", "gold").sign(&P256);
+    let spoofed = || Request::get("/").header("x-user-tier", "gold");
+    for (request, route) in [
+        (Request::get("/").bearer(gold), "gold"),
+        (spoofed(), "plain"),
+        (spoofed().bearer(claims().sign(&P256)), "plain"),
+        (spoofed().bearer(claims().with("tier", "free").sign(&P256)), "plain"),
+    ] {
+        assert_eq!(proxy.send(request).header("x-route").as_deref(), Some(route));
+    }
+}

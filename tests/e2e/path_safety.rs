@@ -242,3 +242,29 @@ fn the_case_can_be_folded_for_upstreams_that_do() {
         ],
     );
 }
+
+#[test]
+fn a_relaxation_can_be_for_all() {
+    let safety = json!({"encoded_slash": "allow", "parameters": "allow", "empty_segment": "allow"});
+    let routes = json!([
+        {"name": "open", "paths": ["/open/**"], "token": "none"},
+        {"name": "secret", "paths": ["/open/secret/**"]},
+    ]);
+    let config = changed(filter(routes), json!({"path_safety": safety}));
+    let proxy = Proxy::start(Setup::new(config));
+    check(
+        &proxy,
+        &[
+            (b"/open/a%2fb", "allowed"),
+            (b"/open/a;b", "allowed"),
+            (b"/open//b", "allowed"),
+            (b"/open/secret/x", "token_missing"),
+            (b"/open%2fsecret/x", "path_ambiguous|token_missing|no_route"),
+            (b"/open/secret%2fx", "path_ambiguous|token_missing"),
+            (b"/open/secret;x/y", "path_ambiguous|token_missing"),
+            (b"/open//secret/x", "path_ambiguous|token_missing"),
+            (b"/open/..;/x", "path_ambiguous"),
+            (b"/open/%2e%2e%2fx", "path_ambiguous"),
+        ],
+    );
+}

@@ -220,6 +220,10 @@ fn a_deny_route_wins_over_every_other() {
 fn an_upgrade_needs_a_route_that_lists_it() {
     let upgraded = PROXY.send(Request::get("/socket").websocket());
     assert_eq!(upgraded.response.status, 101);
+    let capitals = [("connection", "upgrade"), ("upgrade", "WebSocket")];
+    let upgraded = PROXY.send(Request::get("/socket").headers(&capitals));
+    assert_eq!(upgraded.response.status, 101);
+    PROXY.send(Request::get("/plain").headers(&capitals)).refused("no_route");
     PROXY.send(Request::get("/plain").websocket()).refused("no_route");
     PROXY.send(Request::get("/socket")).allowed();
 }

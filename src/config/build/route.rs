@@ -22,7 +22,7 @@ impl Builder<'_> {
     ) -> Result<Vec<Route>, ConfigError> {
         let place = top.key("routes");
         if raws.is_empty() {
-            return Err(place.error("no route, so that every request would be refused"));
+            self.warnings.push(place.warning("no route, so that every request is refused"));
         }
         let mut names: HashMap<&str, usize> = HashMap::new();
         let mut routes = Vec::with_capacity(raws.len());

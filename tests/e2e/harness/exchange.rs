@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::bootstrap::ACCESS_LOG;
 use super::http::Response;
 use super::proxy::Proxy;
-use super::setup::ACCESS_LOG;
 use super::{eventually, upstream};
 
 /// What came back for one request.

@@ -1,8 +1,10 @@
 //! A raw HTTP/1.1 client: it sends whatever bytes a test wants sent.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use super::wire::{Reader, latin1};
 
 /// How long an answer may take; nothing in these tests should need a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -135,20 +137,32 @@ impl Request {
     /// # Errors
     /// What went wrong on the way, in words.
     pub fn send(&self, address: SocketAddr) -> Result<Response, String> {
+        let mut responses = Request::send_together(std::slice::from_ref(self), address)?;
+        responses.pop().ok_or_else(|| "no answer".to_owned())
+    }
+
+    /// Sends requests in one go on one connection and reads their answers.
+    ///
+    /// # Errors
+    /// What went wrong on the way, in words.
+    pub fn send_together(requests: &[Self], address: SocketAddr) -> Result<Vec<Response>, String> {
         let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
         let mut stream =
             TcpStream::connect_timeout(&address, PATIENCE).map_err(|e| failed("connect", e))?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(|e| failed("read timeout", e))?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(|e| failed("write timeout", e))?;
+        let bytes: Vec<u8> = requests.iter().flat_map(Request::encode).collect();
         // The server may answer and close before it has read all: its answer counts then, not the broken pipe.
-        let written = stream.write_all(&self.encode());
-        let response = Response::read(&mut stream, self.method == b"HEAD");
+        let written = stream.write_all(&bytes);
+        let mut reader = Reader { stream: &mut stream, buffer: Vec::new() };
+        let read = |request: &Request| Response::read(&mut reader, request.method == b"HEAD");
+        let responses = requests.iter().map(read).collect::<Result<Vec<_>, _>>();
         let _ = stream.shutdown(Shutdown::Both);
-        match (response, written) {
+        match (responses, written) {
             (Err(error), Err(cause)) => {
                 Err(format!("{error}, after the request could not be written: {cause}"))
             }
-            (response, _) => response,
+            (responses, _) => responses,
         }
     }
 }
@@ -176,8 +190,7 @@ impl Response {
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    fn read(stream: &mut TcpStream, headless: bool) -> Result<Self, String> {
-        let mut reader = Reader { stream, buffer: Vec::new() };
+    fn read(reader: &mut Reader, headless: bool) -> Result<Self, String> {
         loop {
             let head = reader.through(b"\r\n\r\n")?;
             let mut lines = head
@@ -209,81 +222,4 @@ impl Response {
 fn parse_header(line: &[u8]) -> Option<(String, Vec<u8>)> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     Some((latin1(&line[..colon]).to_ascii_lowercase(), line[colon + 1..].trim_ascii().to_vec()))
-}
-
-/// Every byte as the character of the same number, so that nothing is lost.
-pub fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| char::from(*byte)).collect()
-}
-
-/// Reads a stream piece by piece, keeping what came too early.
-pub struct Reader<'s> {
-    /// Where it reads.
-    pub stream: &'s mut TcpStream,
-    /// What was received and not yet taken.
-    pub buffer: Vec<u8>,
-}
-
-impl Reader<'_> {
-    fn fill(&mut self) -> Result<usize, String> {
-        let mut chunk = [0; 16384];
-        let count = self.stream.read(&mut chunk).map_err(|error| format!("read: {error}"))?;
-        self.buffer.extend(&chunk[..count]);
-        Ok(count)
-    }
-
-    /// Everything up to and with `end`.
-    ///
-    /// # Errors
-    /// Where the stream ends before.
-    pub fn through(&mut self, end: &[u8]) -> Result<Vec<u8>, String> {
-        let mut searched = 0;
-        loop {
-            if let Some(at) =
-                self.buffer[searched..].windows(end.len()).position(|window| window == end)
-            {
-                return Ok(self.buffer.drain(..searched + at + end.len()).collect());
-            }
-            searched = self.buffer.len().saturating_sub(end.len());
-            if self.fill()? == 0 {
-                return Err(format!("the connection closed after {:?}", latin1(&self.buffer)));
-            }
-        }
-    }
-
-    /// As many bytes.
-    ///
-    /// # Errors
-    /// Where the stream ends before.
-    pub fn exactly(&mut self, count: usize) -> Result<Vec<u8>, String> {
-        while self.buffer.len() < count {
-            if self.fill()? == 0 {
-                return Err("the connection closed within the body".to_owned());
-            }
-        }
-        Ok(self.buffer.drain(..count).collect())
-    }
-
-    /// A chunked body; its trailers are left in the buffer's place and read with the last line.
-    ///
-    /// # Errors
-    /// Where the coding is broken.
-    pub fn chunks(&mut self) -> Result<Vec<u8>, String> {
-        let mut body = Vec::new();
-        loop {
-            let line = latin1(&self.through(b"\r\n")?);
-            let size = usize::from_str_radix(line.trim(), 16)
-                .map_err(|error| format!("chunk size {line:?}: {error}"))?;
-            if size == 0 {
-                return Ok(body);
-            }
-            body.extend(self.exactly(size)?);
-            self.exactly(2)?;
-        }
-    }
-
-    fn rest(&mut self) -> Result<Vec<u8>, String> {
-        while self.fill()? > 0 {}
-        Ok(std::mem::take(&mut self.buffer))
-    }
 }

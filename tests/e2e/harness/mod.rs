@@ -1,5 +1,6 @@
 //! A real Envoy with the filter, an upstream that echoes, a client that sends any bytes, and tokens of every kind.
 
+pub mod bootstrap;
 pub mod certificate;
 pub mod envoy;
 pub mod exchange;
@@ -13,6 +14,7 @@ pub mod setup;
 pub mod table;
 pub mod token;
 pub mod upstream;
+pub mod wire;
 
 pub use exchange::{Echo, Exchange};
 pub use http::Request;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::bootstrap::{self, DISCOVERY_FILE};
 use super::envoy::{self, Envoy};
 use super::exchange::Exchange;
 use super::http::Request;
 use super::log;
-use super::setup::{self, DISCOVERY_FILE, Setup};
+use super::setup::Setup;
 use super::{eventually, upstream};
 
 static UPSTREAM: LazyLock<SocketAddr> = LazyLock::new(upstream::start);
@@ -42,7 +43,7 @@ impl Proxy {
 
     /// An Envoy without the filter that takes HTTP/1 and speaks HTTP/2 to this one.
     pub fn behind_http2(&self, tls: Option<Value>) -> Envoy {
-        let front = setup::http2_front(self.envoy.address, tls);
+        let front = bootstrap::http2_front(self.envoy.address, tls);
         Envoy::start(envoy::new_folder(), &front, 1)
             .unwrap_or_else(|_| panic!("the front Envoy did not start"))
     }
@@ -68,13 +69,23 @@ impl Proxy {
         exchange
     }
 
+    /// Sends requests in one go on one connection, which every request but the last has to keep alive.
+    pub fn send_together(&self, requests: Vec<Request>) -> Vec<Exchange<'_>> {
+        log::show_on_failure(&self.envoy.log);
+        let ids: Vec<String> = requests.iter().map(|_| new_id()).collect();
+        let identify = |(request, id): (Request, &String)| request.header("x-request-id", id);
+        let requests: Vec<Request> = requests.into_iter().zip(&ids).map(identify).collect();
+        let responses = Request::send_together(&requests, self.envoy.address).unwrap();
+        let exchange = |(id, response)| Exchange { proxy: self, id, response };
+        ids.into_iter().zip(responses).map(exchange).collect()
+    }
+
     /// Sends a request that may remain unanswered, as under load.
     ///
     /// # Errors
     /// Why there is no answer.
     pub fn try_send(&self, address: SocketAddr, request: Request) -> Result<Exchange<'_>, String> {
-        static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let id = format!("e2e-{}", SERIAL.fetch_add(1, Ordering::Relaxed));
+        let id = new_id();
         let response = request.header("x-request-id", &id).send(address)?;
         Ok(Exchange { proxy: self, id, response })
     }
@@ -157,4 +168,10 @@ impl Proxy {
         })
         .is_some()
     }
+}
+
+/// The identifier of one request.
+fn new_id() -> String {
+    static SERIAL: AtomicU64 = AtomicU64::new(1);
+    format!("e2e-{}", SERIAL.fetch_add(1, Ordering::Relaxed))
 }

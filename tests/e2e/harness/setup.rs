@@ -1,10 +1,11 @@
-//! What an Envoy of a test is to be like, and the bootstrap that makes it so.
+//! What an Envoy of a test is to be like.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::bootstrap::{self, DISCOVERY_FILE};
 use super::{envoy, keys, protobuf, secrets};
 
 /// How the configuration is handed to the filter.
@@ -29,6 +30,8 @@ pub struct Setup {
     pub pushed: bool,
     /// How many worker threads serve.
     pub workers: u32,
+    /// The routes of Envoy itself.
+    routes: Value,
     /// The TLS context of the listener, if it has one.
     tls: Option<Value>,
 }
@@ -43,6 +46,7 @@ impl Setup {
             denied: None,
             pushed: false,
             workers: 1,
+            routes: bootstrap::one_route(),
             tls: None,
         }
     }
@@ -76,6 +80,12 @@ impl Setup {
     /// Serves with as many workers.
     pub fn workers(mut self, workers: u32) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// Gives Envoy routes of its own, among which it chooses by what the filter leaves of the request.
+    pub fn routes(mut self, routes: Value) -> Self {
+        self.routes = routes;
         self
     }
 
@@ -160,108 +170,7 @@ impl Setup {
 
     /// The bootstrap: the filter before the echo upstream, every port chosen by the system.
     pub fn bootstrap(&self, folder: &Path, upstream: SocketAddr) -> Value {
-        let mut manager = connection_manager(&[self.http_filter(folder), router()]);
-        manager["access_log"] = json!([{
-            "name": "file",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                "path": folder.join(ACCESS_LOG),
-                "log_format": {"json_format": {
-                    "id": "%REQ(X-REQUEST-ID)%",
-                    "path": "%REQ(:PATH)%",
-                    "status": "%RESPONSE_CODE%",
-                    "details": "%RESPONSE_CODE_DETAILS%",
-                    "state": "%FILTER_STATE(wasm.claimgate:PLAIN)%",
-                }},
-            },
-        }]);
-        let mut listener = listener(manager);
-        if let Some(context) = &self.tls {
-            listener["filter_chains"][0]["transport_socket"] =
-                json!({"name": "tls", "typed_config": context});
-        }
-        let protocol = json!({"http_protocol_options": {"enable_trailers": true}});
-        bootstrap(listener, cluster(upstream, protocol))
+        let filter = self.http_filter(folder);
+        bootstrap::guarded(filter, &self.routes, self.tls.as_ref(), folder, upstream)
     }
-}
-
-/// The name of the access log in an Envoy's folder.
-pub const ACCESS_LOG: &str = "access.log";
-/// The name of the file of [`Setup::pushed`] in an Envoy's folder.
-pub const DISCOVERY_FILE: &str = "filter.json";
-
-/// The bootstrap of an Envoy without the filter that speaks HTTP/2 to `target`, with TLS if a context is given.
-pub fn http2_front(target: SocketAddr, tls: Option<Value>) -> Value {
-    let mut cluster = cluster(target, json!({"http2_protocol_options": {}}));
-    if let Some(context) = tls {
-        cluster["transport_socket"] = json!({"name": "tls", "typed_config": context});
-    }
-    bootstrap(listener(connection_manager(&[router()])), cluster)
-}
-
-fn bootstrap(listener: Value, cluster: Value) -> Value {
-    json!({
-        "node": {"id": "e2e", "cluster": "e2e"},
-        "admin": {"address": address("127.0.0.1:0".parse().unwrap())},
-        "static_resources": {"listeners": [listener], "clusters": [cluster]},
-    })
-}
-
-fn listener(manager: Value) -> Value {
-    json!({
-        "name": "main",
-        "address": address("127.0.0.1:0".parse().unwrap()),
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
-    })
-}
-
-/// As a careful operator has it, but for `normalize_path` and its like: safe paths are the filter's own work.
-fn connection_manager(filters: &[Value]) -> Value {
-    json!({
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "main",
-        "codec_type": "AUTO",
-        "use_remote_address": true,
-        "preserve_external_request_id": true,
-        "upgrade_configs": [{"upgrade_type": "websocket"}],
-        "max_request_headers_kb": 8192,
-        "common_http_protocol_options": {"max_headers_count": 1000},
-        "http_protocol_options": {"enable_trailers": true, "allow_custom_methods": true},
-        "http_filters": filters,
-        "route_config": {
-            "virtual_hosts": [{
-                "name": "all",
-                "domains": ["*"],
-                "routes": [{"match": {"prefix": ""}, "route": {"cluster": "upstream"}}],
-            }],
-        },
-    })
-}
-
-fn router() -> Value {
-    json!({
-        "name": "router",
-        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-    })
-}
-
-fn cluster(target: SocketAddr, protocol: Value) -> Value {
-    json!({
-        "name": "upstream",
-        "connect_timeout": "5s",
-        "load_assignment": {
-            "cluster_name": "upstream",
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(target)}}]}],
-        },
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": protocol,
-            },
-        },
-    })
-}
-
-fn address(address: SocketAddr) -> Value {
-    json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::http::{Reader, latin1};
+use super::wire::{Reader, latin1};
 
 /// A header of every answer, so that a test can tell the upstream's from the proxy's.
 pub const MARK: &str = "x-echo-upstream";
