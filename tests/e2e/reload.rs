@@ -114,7 +114,8 @@ fn a_broken_file_is_refused_and_the_old_one_serves_on() {
         );
         let log = proxy.push(typo).unwrap_err();
         assert!(log.contains("routes[0]") && log.contains("tokn"), "{log}");
-        let keyless = changed(good.clone(), json!({"issuers": {"corp": {"keys": []}}}));
+        let keyless =
+            changed(good.clone(), json!({"issuers": {"corp": {"keys": [{"jwks": {"keys": []}}]}}}));
         let log = proxy.push(keyless).unwrap_err();
         assert!(log.contains("issuers.corp.keys"), "{log}");
         proxy.push(json!("{\"version\": 1, ")).unwrap_err();

@@ -137,33 +137,33 @@ impl Request {
     /// # Errors
     /// What went wrong on the way, in words.
     pub fn send(&self, address: SocketAddr) -> Result<Response, String> {
-        let mut responses = Request::send_together(std::slice::from_ref(self), address)?;
+        let mut responses = Request::send_in_turn(std::slice::from_ref(self), address)?;
         responses.pop().ok_or_else(|| "no answer".to_owned())
     }
 
-    /// Sends requests in one go on one connection and reads their answers.
+    /// Sends requests one after the other on one connection and reads their answers.
     ///
     /// # Errors
     /// What went wrong on the way, in words.
-    pub fn send_together(requests: &[Self], address: SocketAddr) -> Result<Vec<Response>, String> {
+    pub fn send_in_turn(requests: &[Self], address: SocketAddr) -> Result<Vec<Response>, String> {
         let failed = |what: &str, error: std::io::Error| format!("{what}: {error}");
         let mut stream =
             TcpStream::connect_timeout(&address, PATIENCE).map_err(|e| failed("connect", e))?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(|e| failed("read timeout", e))?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(|e| failed("write timeout", e))?;
-        let bytes: Vec<u8> = requests.iter().flat_map(Request::encode).collect();
-        // The server may answer and close before it has read all: its answer counts then, not the broken pipe.
-        let written = stream.write_all(&bytes);
         let mut reader = Reader { stream: &mut stream, buffer: Vec::new() };
-        let read = |request: &Request| Response::read(&mut reader, request.method == b"HEAD");
-        let responses = requests.iter().map(read).collect::<Result<Vec<_>, _>>();
-        let _ = stream.shutdown(Shutdown::Both);
-        match (responses, written) {
-            (Err(error), Err(cause)) => {
-                Err(format!("{error}, after the request could not be written: {cause}"))
+        let mut responses = Vec::new();
+        for request in requests {
+            // The server may answer and close before it has read all: its answer counts then, not the broken pipe.
+            let written = reader.stream.write_all(&request.encode());
+            match (Response::read(&mut reader, request.method == b"HEAD"), written) {
+                (Ok(response), _) => responses.push(response),
+                (Err(error), Ok(())) => return Err(error),
+                (Err(error), Err(cause)) => return Err(format!("{error}, {cause} when writing")),
             }
-            (responses, _) => responses,
         }
+        let _ = stream.shutdown(Shutdown::Both);
+        Ok(responses)
     }
 }
 

@@ -69,13 +69,13 @@ impl Proxy {
         exchange
     }
 
-    /// Sends requests in one go on one connection, which every request but the last has to keep alive.
-    pub fn send_together(&self, requests: Vec<Request>) -> Vec<Exchange<'_>> {
+    /// Sends requests one after the other on one connection, which every request but the last has to keep alive.
+    pub fn send_in_turn(&self, requests: Vec<Request>) -> Vec<Exchange<'_>> {
         log::show_on_failure(&self.envoy.log);
         let ids: Vec<String> = requests.iter().map(|_| new_id()).collect();
         let identify = |(request, id): (Request, &String)| request.header("x-request-id", id);
         let requests: Vec<Request> = requests.into_iter().zip(&ids).map(identify).collect();
-        let responses = Request::send_together(&requests, self.envoy.address).unwrap();
+        let responses = Request::send_in_turn(&requests, self.envoy.address).unwrap();
         let exchange = |(id, response)| Exchange { proxy: self, id, response };
         ids.into_iter().zip(responses).map(exchange).collect()
     }
