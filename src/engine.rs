@@ -290,7 +290,7 @@ impl Engine {
             .as_ref()
             .and_then(|token| self.issuers.get(token.issuer().0))
             .is_some_and(|issuer| issuer.forward_token);
-        if outcome.token_sent && !forward && outcome.mode == Mode::Enforce {
+        if outcome.token_sent && !forward && self.mode == Mode::Enforce {
             for removal in extract::removals(request, self.sources(std::iter::once(route))) {
                 outcome.edits.push(match removal.rest {
                     None => Edit::Remove(Cow::Owned(removal.name.into_bytes())),
