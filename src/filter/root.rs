@@ -116,7 +116,7 @@ impl RootContext for Root {
             warn!("claimgate: {warning}");
         }
         let mut gate = Gate::new(Some(loaded.engine));
-        gate.node = host::property("node\0id")
+        gate.node = host::property("xds\0node\0id")
             .map(|id| String::from_utf8_lossy(&id).into_owned())
             .unwrap_or_default();
         match probe() {
@@ -124,7 +124,7 @@ impl RootContext for Root {
                 gate.tick();
                 if let Some(engine) = &gate.engine {
                     info!(
-                        "claimgate {}: `{}` guards {} routes for {} issuers",
+                        "claimgate {}: `{}` loaded, routes: {}, issuers: {}",
                         env!("CARGO_PKG_VERSION"),
                         engine.name,
                         engine.routes.len(),

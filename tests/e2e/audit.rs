@@ -90,7 +90,6 @@ fn a_record_has_the_names_of_the_elastic_common_schema() {
         "http.request.id",
         "http.request.method",
         "url.path",
-        "source.ip",
     ] {
         table.hold(name, !record[name].is_null(), "is missing");
     }

@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
                 }
                 let engine = &loaded.engine;
                 println!(
-                    "{}{inside}: `{}` loads: {} routes, {} issuers",
+                    "{}{inside}: `{}` loads, routes: {}, issuers: {}",
                     arguments.file,
                     engine.name,
                     engine.routes.len(),

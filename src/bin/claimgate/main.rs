@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {
-        eprintln!("claimgate: {failure}");
+        eprintln!("error: {failure}");
         ExitCode::from(2)
     })
 }

@@ -98,7 +98,9 @@ impl Builder<'_> {
     ) -> Result<KeySet, ConfigError> {
         let place = issuer.key("keys");
         if sources.is_empty() {
-            return Err(place.error("missing or empty: name one or more of `jwks`, `pem`, `secret`"));
+            return Err(
+                place.error("missing or empty: name one or more of `jwks`, `pem`, `secret`")
+            );
         }
         if let Some(index) = sources.iter().position(|source| source.secret.is_some())
             && sources.iter().any(|source| source.secret.is_none())

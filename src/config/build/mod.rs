@@ -154,17 +154,22 @@ fn plugin_name(plugin: &str) -> String {
     if name.is_empty() { "claimgate".to_owned() } else { name }
 }
 
-/// A duration as `30s`, `5m`, `720h`.
+/// A duration as `30s`, `5m`, `720h`: one whole number and its unit.
 fn duration(text: &str, place: &Place) -> Result<Duration, ConfigError> {
-    // 0 has no unit to humantime.
-    if text == "0s" {
-        return Ok(Duration::ZERO);
-    }
-    let duration = humantime::parse_duration(text).ok().filter(|duration| {
-        // A thousand years: arithmetic stays far from its limits.
-        *duration <= Duration::from_secs(31_557_600_000)
-    });
-    duration
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = text.strip_suffix(unit).unwrap_or_default();
+    let duration = match (number, unit) {
+        ("", _) => None,
+        (_, "ms" | "s" | "m" | "h" | "d") if number.trim_start_matches('0').is_empty() => {
+            // humantime takes no zero with a unit.
+            Some(Duration::ZERO)
+        }
+        (_, "ms" | "s" | "m" | "h" | "d") => humantime::parse_duration(text).ok(),
+        _ => None,
+    };
+    // A thousand years: arithmetic stays far from its limits.
+    let bounded = duration.filter(|duration| *duration <= Duration::from_secs(31_557_600_000));
+    bounded
         .ok_or_else(|| place.error(format!("`{text}` is no duration: write `30s`, `5m` or `720h`")))
 }
 
@@ -181,4 +186,34 @@ fn check_not_empty<T>(list: &[T], place: &Place) -> Result<(), ConfigError> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations() {
+        let cases = [
+            ("0s", Some(0)),
+            ("00m", Some(0)),
+            ("250ms", Some(250)),
+            ("30s", Some(30_000)),
+            ("5m", Some(300_000)),
+            ("720h", Some(2_592_000_000)),
+            ("", None),
+            ("30", None),
+            ("s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1 hour", None),
+            ("1h30m", None),
+            ("99999999999999999999s", None),
+            ("9999999999999d", None),
+        ];
+        for (text, want) in cases {
+            let got = duration(text, &Place::default()).ok().map(|duration| duration.as_millis());
+            assert_eq!(got, want, "{text}");
+        }
+    }
 }
