@@ -1,5 +1,6 @@
 //! The whole decision: no I/O, no host, no clock.
 
+use crate::audit::{self, Verdict};
 use crate::identity::Identity;
 use crate::policy::RouteId;
 use crate::policy::condition::{Context, Truth};
@@ -57,7 +58,7 @@ pub struct Outcome<'r> {
     /// The refusal that shadow mode let pass.
     pub shadowed: Option<Refusal>,
     /// Why a token that `lenient` counts as absent did not verify.
-    pub lenient: Option<Error>,
+    pub lenient: Option<Refusal>,
     /// Changes to the request, also where it is refused.
     pub edits: Vec<Edit<'r>>,
     /// The route.
@@ -75,10 +76,18 @@ pub struct Outcome<'r> {
 }
 
 impl Outcome<'_> {
-    /// The code of the refusal, enforced or not, or of the token that `lenient` passed over.
-    pub fn code(&self) -> Option<Code> {
-        let refusal = self.refusal.as_ref().or(self.shadowed.as_ref()).map(|refusal| refusal.code);
-        refusal.or(self.lenient.as_ref().map(Error::code))
+    /// What was decided, in a word.
+    pub fn verdict(&self) -> Verdict {
+        match (&self.refusal, &self.shadowed) {
+            (Some(_), _) => Verdict::Denied,
+            (None, Some(_)) => Verdict::ShadowDenied,
+            (None, None) => Verdict::Allowed,
+        }
+    }
+
+    /// The refusal, enforced or not, or else the one of the token that `lenient` passed over.
+    pub fn refused(&self) -> Option<&Refusal> {
+        self.refusal.as_ref().or(self.shadowed.as_ref()).or(self.lenient.as_ref())
     }
 }
 
@@ -111,6 +120,31 @@ impl Engine {
             }
         }
         outcome
+    }
+
+    /// A decision in the words of records and filter state.
+    pub fn describe<'a>(&'a self, outcome: &'a Outcome<'_>) -> audit::Decision<'a> {
+        let refused = outcome.refused();
+        let token = outcome.token.as_ref();
+        let unverified = outcome.unverified.as_ref().filter(|_| token.is_none());
+        let issuer = token.map(VerifiedToken::issuer).or(unverified.map(|(issuer, _)| *issuer));
+        audit::Decision {
+            filter: &self.name,
+            verdict: outcome.verdict(),
+            code: refused.map(|refusal| refusal.code),
+            reason: refused.map(|refusal| &*refusal.reason),
+            host: outcome.host.as_deref(),
+            route: outcome.route.and_then(|id| self.routes.get(id.0)).map(|route| &*route.name),
+            issuer: issuer.and_then(|id| self.issuers.get(id.0)).map(|issuer| &*issuer.name),
+            kid: match (token, unverified) {
+                (Some(token), _) => token.kid(),
+                (None, Some((_, kid))) => kid.as_deref(),
+                (None, None) => None,
+            },
+            unverified: unverified.is_some(),
+            subject: token.and_then(VerifiedToken::subject),
+            shadow: outcome.mode == Mode::Shadow,
+        }
     }
 
     /// Whether a trailer of this name is taken from the client.
@@ -160,15 +194,16 @@ impl Engine {
         outcome.token_sent = !matches!(verified, Ok(None));
         let token = match verified {
             Ok(None) if route.token == TokenMode::Required => {
-                return Err(Refusal::new(Code::TokenMissing, Error::Missing.to_string()));
+                return Err(Refusal::from(&Error::Missing));
             }
             Ok(token) => token,
             Err(failure) => {
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
+                let refusal = Refusal::from(&failure.error);
                 if route.token != TokenMode::Lenient {
-                    return Err(Refusal::new(failure.error.code(), failure.error.to_string()));
+                    return Err(refusal);
                 }
-                outcome.lenient = Some(failure.error);
+                outcome.lenient = Some(refusal);
                 None
             }
         };

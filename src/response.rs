@@ -1,5 +1,6 @@
 //! The one table from a code to a status, a challenge, a body and a gRPC status.
 
+use crate::token;
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -64,6 +65,28 @@ impl Code {
         MethodNotAllowed,
         InternalError,
     ];
+
+    /// The code of a token's refusal.
+    pub fn of(error: &token::Error) -> Self {
+        use token::Error;
+        match error {
+            Error::Missing => TokenMissing,
+            Error::Ambiguous(_) => TokenAmbiguous,
+            Error::Malformed(_) => TokenMalformed,
+            Error::TooLarge { .. } => TokenTooLarge,
+            Error::CriticalHeader => CriticalHeaderUnsupported,
+            Error::AlgorithmNotAllowed => AlgorithmNotAllowed,
+            Error::IssuerUnknown => IssuerUnknown,
+            Error::KeyUnknown => KeyUnknown,
+            Error::SignatureInvalid => SignatureInvalid,
+            Error::Expired { .. } => TokenExpired,
+            Error::NotYetValid { .. } => TokenNotYetValid,
+            Error::LifetimeTooLong { .. } => TokenLifetimeTooLong,
+            Error::AudienceMismatch => AudienceMismatch,
+            Error::TypeMismatch => TypeMismatch,
+            Error::ClaimMissing(_) => ClaimMissing,
+        }
+    }
 
     /// The word for it.
     pub fn name(self) -> &'static str {
@@ -164,6 +187,12 @@ impl Refusal {
     /// A refusal that says no more than this.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { code, reason: reason.into(), allow: None, scope: None }
+    }
+}
+
+impl From<&token::Error> for Refusal {
+    fn from(error: &token::Error) -> Self {
+        Self::new(Code::of(error), error.to_string())
     }
 }
 

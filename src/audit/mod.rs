@@ -2,4 +2,4 @@
 
 pub mod record;
 
-pub use record::{Draft, End, INTERNAL_ERROR_STATE, filter_state};
+pub use record::{Decision, Draft, End, NO_CODE, Verdict};

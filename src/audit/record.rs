@@ -4,8 +4,6 @@
 //! status and duration. Identity comes from a verified token only; a token, a cookie or an
 //! `Authorization` value has no way in.
 
-use crate::engine::{Engine, Outcome};
-use crate::policy::route::Mode;
 use crate::request::{Request, split_query};
 use crate::response::Code;
 use crate::time::Timestamp;
@@ -21,6 +19,92 @@ const ECS_VERSION: &str = "9.0.0";
 
 /// The longest text of one member, in bytes: a line stays bounded whatever a client sends.
 const MAX_TEXT: usize = 2048;
+
+/// What was decided, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The request passes.
+    Allowed,
+    /// The request is refused.
+    Denied,
+    /// The request passes, and would be refused but for shadow mode.
+    ShadowDenied,
+}
+
+impl Verdict {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::ShadowDenied => "shadow_denied",
+        }
+    }
+}
+
+/// The word for a decision that has no code.
+pub const NO_CODE: &str = "allowed";
+
+/// A decision, as far as it may be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'a> {
+    /// The filter's name.
+    pub filter: &'a str,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// Why.
+    pub code: Option<Code>,
+    /// The evidence.
+    pub reason: Option<&'a str>,
+    /// The safe host.
+    pub host: Option<&'a str>,
+    /// The route's name.
+    pub route: Option<&'a str>,
+    /// The operator's name for the issuer.
+    pub issuer: Option<&'a str>,
+    /// The id of the key, one of the issuer's.
+    pub kid: Option<&'a str>,
+    /// Whether issuer and key are only what a token said that did not verify.
+    pub unverified: bool,
+    /// Who asks; from a verified token.
+    pub subject: Option<&'a str>,
+    /// Whether refusals only count.
+    pub shadow: bool,
+}
+
+impl<'a> Decision<'a> {
+    /// The refusal of a request on which no decision could be carried out.
+    pub fn internal_error(filter: &'a str, reason: &'a str) -> Self {
+        Self {
+            filter,
+            verdict: Verdict::Denied,
+            code: Some(Code::InternalError),
+            reason: Some(reason),
+            host: None,
+            route: None,
+            issuer: None,
+            kid: None,
+            unverified: false,
+            subject: None,
+            shadow: false,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        self.code.map_or(NO_CODE, Code::name)
+    }
+
+    /// The filter state `wasm.claimgate`: what access logs say of it.
+    pub fn filter_state(&self) -> String {
+        let mut members = Members::default();
+        members.text("decision", self.verdict.name());
+        members.text("code", self.code());
+        members.option("route", self.route);
+        members.option("issuer", self.issuer.filter(|_| !self.unverified));
+        members.option("subject", self.subject);
+        members.close()
+    }
+}
 
 /// A record whose stream has not ended.
 #[derive(Debug)]
@@ -42,40 +126,23 @@ pub struct End {
 }
 
 impl Draft {
-    /// Drafts the record of a decision. `node` is Envoy's node id.
+    /// Drafts the record of a decision. `node` is Envoy's node id; there is no `request` where its
+    /// headers could not be had.
     pub fn new(
-        engine: &Engine,
-        request: &Request<'_>,
-        outcome: &Outcome<'_>,
+        decision: &Decision<'_>,
+        request: Option<&Request<'_>>,
         node: &str,
         now: Timestamp,
     ) -> Self {
-        let mut members = Members::event(outcome.refusal.is_none(), outcome.code(), now);
-        if let Some(refusal) = outcome.refusal.as_ref().or(outcome.shadowed.as_ref()) {
-            members.text("event.reason", &refusal.reason);
-        } else if let Some(error) = &outcome.lenient {
-            members.text("event.reason", &error.to_string());
+        let mut members = Members::default();
+        members.event(decision, now);
+        if let Some(request) = request {
+            members.request(request, decision.host);
         }
-        members.request(request, outcome);
-        members.decision(engine, outcome);
-        members.node(node);
-        let refused_with = outcome.refusal.as_ref().map(|refusal| refusal.code.status());
-        Self { members, started: now, refused_with }
-    }
-
-    /// Drafts the record of a request on which no decision could be carried out.
-    pub fn internal_error(
-        filter: &str,
-        why: &dyn std::fmt::Display,
-        node: &str,
-        now: Timestamp,
-    ) -> Self {
-        let code = Code::InternalError;
-        let mut members = Members::event(false, Some(code), now);
-        members.text("event.reason", &why.to_string());
-        members.text("claimgate.filter", filter);
-        members.node(node);
-        Self { members, started: now, refused_with: Some(code.status()) }
+        members.decision(decision);
+        members.option("service.node.name", Some(node).filter(|node| !node.is_empty()));
+        let refused = decision.code.filter(|_| decision.verdict == Verdict::Denied);
+        Self { members, started: now, refused_with: refused.map(Code::status) }
     }
 
     /// The status of the refusal that answered the request, if one did.
@@ -97,59 +164,28 @@ impl Draft {
     }
 }
 
-/// The filter state of a request on which no decision could be carried out.
-pub const INTERNAL_ERROR_STATE: &str = r#"{"decision":"denied","code":"internal_error"}"#;
-
-/// The filter state `wasm.claimgate`: what access logs say of a decision.
-pub fn filter_state(engine: &Engine, outcome: &Outcome<'_>) -> String {
-    let mut members = Members::default();
-    let decision = match (&outcome.refusal, &outcome.shadowed) {
-        (Some(_), _) => "denied",
-        (None, Some(_)) => "shadow_denied",
-        (None, None) => "allowed",
-    };
-    members.text("decision", decision);
-    members.text("code", outcome.code().map_or("allowed", |code| code.name()));
-    if let Some(route) = outcome.route.and_then(|id| engine.routes.get(id.0)) {
-        members.text("route", &route.name);
-    }
-    if let Some(token) = &outcome.token {
-        if let Some(issuer) = engine.issuers.get(token.issuer().0) {
-            members.text("issuer", &issuer.name);
-        }
-        if let Some(subject) = token.subject() {
-            members.text("subject", subject);
-        }
-    }
-    members.close()
-}
-
 /// The members of a JSON object that is being written.
 #[derive(Debug, Default)]
 struct Members(String);
 
 impl Members {
-    fn event(passed: bool, code: Option<Code>, now: Timestamp) -> Self {
-        let mut members = Self::default();
-        members.text("@timestamp", &now.to_string());
-        members.text("ecs.version", ECS_VERSION);
-        members.text("event.kind", "event");
-        members.raw("event.category", r#"["api"]"#);
-        members.raw(
-            "event.type",
-            if passed { r#"["access","allowed"]"# } else { r#"["access","denied"]"# },
-        );
-        members.text("event.dataset", "claimgate.audit");
-        members.text("event.action", if passed { "access-allowed" } else { "access-denied" });
-        members.text("event.outcome", if passed { "success" } else { "failure" });
-        members.text("event.code", code.map_or("allowed", Code::name));
-        members
-    }
-
-    fn node(&mut self, node: &str) {
-        if !node.is_empty() {
-            self.text("service.node.name", node);
-        }
+    fn event(&mut self, decision: &Decision<'_>, now: Timestamp) {
+        let (kind, action, outcome) = match decision.verdict {
+            Verdict::Allowed | Verdict::ShadowDenied => {
+                (r#"["access","allowed"]"#, "access-allowed", "success")
+            }
+            Verdict::Denied => (r#"["access","denied"]"#, "access-denied", "failure"),
+        };
+        self.text("@timestamp", &now.to_string());
+        self.text("ecs.version", ECS_VERSION);
+        self.text("event.kind", "event");
+        self.raw("event.category", r#"["api"]"#);
+        self.raw("event.type", kind);
+        self.text("event.dataset", "claimgate.audit");
+        self.text("event.action", action);
+        self.text("event.outcome", outcome);
+        self.text("event.code", decision.code());
+        self.option("event.reason", decision.reason);
     }
 
     fn raw(&mut self, name: &str, json: &str) {
@@ -169,59 +205,41 @@ impl Members {
         self.raw(name, &quote(text));
     }
 
+    fn option(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
     fn bytes(&mut self, name: &str, bytes: Option<&[u8]>) {
         if let Some(bytes) = bytes {
             self.text(name, &String::from_utf8_lossy(bytes));
         }
     }
 
-    fn request(&mut self, request: &Request<'_>, outcome: &Outcome<'_>) {
+    fn request(&mut self, request: &Request<'_>, host: Option<&str>) {
         self.bytes("http.request.method", request.first(":method"));
         self.bytes("http.request.id", request.first("x-request-id"));
         self.bytes("url.path", request.first(":path").map(|path| split_query(path).0));
-        match &outcome.host {
+        match host {
             Some(host) => self.text("url.domain", host),
             None => self.bytes("url.domain", request.first(":authority")),
         }
         self.bytes("user_agent.original", request.first("user-agent"));
-        if let Some(id) = request.first("traceparent").and_then(trace_id) {
-            self.text("trace.id", id);
-        }
+        self.option("trace.id", request.first("traceparent").and_then(trace_id));
     }
 
-    fn decision(&mut self, engine: &Engine, outcome: &Outcome<'_>) {
-        self.text("claimgate.filter", &engine.name);
-        if let Some(route) = outcome.route.and_then(|id| engine.routes.get(id.0)) {
-            self.text("claimgate.route", &route.name);
-        }
-        let issuer = |id: crate::token::IssuerId| engine.issuers.get(id.0).map(|i| &*i.name);
-        if let Some(token) = &outcome.token {
-            if let Some(subject) = token.subject() {
-                self.text("user.id", subject);
-            }
-            if let Some(name) = issuer(token.issuer()) {
-                self.text("claimgate.issuer", name);
-            }
-            if let Some(kid) = token.kid() {
-                self.text("claimgate.kid", kid);
-            }
-        } else if let Some((id, kid)) = &outcome.unverified {
-            if let Some(name) = issuer(*id) {
-                self.text("claimgate.issuer", name);
-            }
-            if let Some(kid) = kid {
-                self.text("claimgate.kid", kid);
-            }
+    fn decision(&mut self, decision: &Decision<'_>) {
+        self.text("claimgate.filter", decision.filter);
+        self.option("claimgate.route", decision.route);
+        self.option("user.id", decision.subject);
+        self.option("claimgate.issuer", decision.issuer);
+        self.option("claimgate.kid", decision.kid);
+        if decision.unverified {
             self.raw("claimgate.unverified", "true");
         }
-        self.text(
-            "claimgate.mode",
-            match outcome.mode {
-                Mode::Enforce => "enforce",
-                Mode::Shadow => "shadow",
-            },
-        );
-        if outcome.shadowed.is_some() {
+        self.text("claimgate.mode", if decision.shadow { "shadow" } else { "enforce" });
+        if decision.verdict == Verdict::ShadowDenied {
             self.raw("claimgate.shadow", "true");
         }
     }

@@ -1,7 +1,8 @@
 //! Counters, gathered here and flushed on the tick: a host call for each request is spared.
 
 use super::host::{self, Denied, Metric};
-use crate::engine::{Engine, Outcome};
+use crate::audit::{NO_CODE, Verdict};
+use crate::engine::Engine;
 use crate::metrics;
 use crate::policy::RouteId;
 use crate::response::Code;
@@ -11,7 +12,7 @@ use hashbrown::HashMap;
 /// and codes.
 #[derive(Default)]
 pub struct Counters {
-    requests: HashMap<(Option<RouteId>, &'static str, Option<Code>), Counter>,
+    requests: HashMap<(Option<RouteId>, Verdict, Option<Code>), Counter>,
 }
 
 #[derive(Default)]
@@ -22,28 +23,14 @@ struct Counter {
 
 impl Counters {
     /// Counts a decision.
-    pub fn count(&mut self, outcome: &Outcome<'_>) {
-        let word = match (&outcome.refusal, &outcome.shadowed) {
-            (Some(_), _) => "denied",
-            (None, Some(_)) => "shadow_denied",
-            (None, None) => "allowed",
-        };
-        self.add(outcome.route, word, outcome.code());
-    }
-
-    /// Counts a refusal that no policy made.
-    pub fn count_internal_error(&mut self) {
-        self.add(None, "denied", Some(Code::InternalError));
-    }
-
-    fn add(&mut self, route: Option<RouteId>, outcome: &'static str, code: Option<Code>) {
-        let counter = self.requests.entry((route, outcome, code)).or_default();
+    pub fn count(&mut self, route: Option<RouteId>, verdict: Verdict, code: Option<Code>) {
+        let counter = self.requests.entry((route, verdict, code)).or_default();
         counter.pending = counter.pending.saturating_add(1);
     }
 
     /// Hands everything to the host. What it refuses is kept for the next time.
     pub fn flush(&mut self, filter: &str, engine: Option<&Engine>) -> Result<(), Denied> {
-        for ((route, outcome, code), counter) in &mut self.requests {
+        for ((route, verdict, code), counter) in &mut self.requests {
             if counter.pending == 0 {
                 continue;
             }
@@ -54,8 +41,8 @@ impl Counters {
                     let labels = [
                         ("filter", filter),
                         ("route", route.map_or("none", |route| &route.name)),
-                        ("outcome", outcome),
-                        ("code", code.map_or("allowed", |code| code.name())),
+                        ("outcome", verdict.name()),
+                        ("code", code.map_or(NO_CODE, Code::name)),
                     ];
                     let name = metrics::name(metrics::REQUESTS, &labels);
                     *counter.id.insert(host::define_metric(Metric::Counter, &name)?)

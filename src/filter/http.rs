@@ -2,7 +2,7 @@
 
 use super::host::{self, Denied, Map};
 use super::root::Gate;
-use crate::audit::{Draft, End, INTERNAL_ERROR_STATE, filter_state};
+use crate::audit::{Decision, Draft, End, Verdict};
 use crate::engine::{Edit, Engine, Outcome};
 use crate::request::{CertificateField, Peer, Request};
 use crate::response::{self, Code, Protocol, Refusal};
@@ -57,14 +57,16 @@ impl Http {
         let request = Request::new(&headers, &HostPeer);
         let outcome = engine.decide(&request, now);
         // From here on the stream ends with a record.
-        self.draft = Some(Draft::new(engine, &request, &outcome, &gate.node, now));
+        let decision = engine.describe(&outcome);
+        self.draft = Some(Draft::new(&decision, Some(&request), &gate.node, now));
         for edit in &outcome.edits {
             apply(edit)?;
         }
-        host::set_property("claimgate", &filter_state(engine, &outcome))?;
+        host::set_property("claimgate", &decision.filter_state())?;
         let action = carry_out(engine, &request, &outcome)?;
         if let Ok(mut counters) = gate.counters.try_borrow_mut() {
-            counters.count(&outcome);
+            let code = outcome.refused().map(|refusal| refusal.code);
+            counters.count(outcome.route, outcome.verdict(), code);
         }
         Ok(action)
     }
@@ -73,12 +75,14 @@ impl Http {
     fn refuse(&mut self, why: &Fault) -> Action {
         self.gate.tell(why);
         if let Ok(mut counters) = self.gate.counters.try_borrow_mut() {
-            counters.count_internal_error();
+            counters.count(None, Verdict::Denied, Some(Code::InternalError));
         }
         let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-        self.draft = Some(Draft::internal_error(self.gate.name(), why, &self.gate.node, now));
+        let why = why.to_string();
+        let decision = Decision::internal_error(self.gate.name(), &why);
+        self.draft = Some(Draft::new(&decision, None, &self.gate.node, now));
         // What can still be told is told; the refusal stands all the same.
-        let _ = host::set_property("claimgate", INTERNAL_ERROR_STATE);
+        let _ = host::set_property("claimgate", &decision.filter_state());
         let refusal = Refusal::new(Code::InternalError, "");
         let response = response::render(&refusal, self.gate.name(), false, Protocol::Http, None);
         if host::respond(&response).is_err() {

@@ -270,6 +270,7 @@ pub fn normal_type(typ: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::response::Code;
 
     fn claims(text: &str) -> Claims {
         crate::json::parse_object(text.as_bytes()).unwrap()
@@ -348,7 +349,7 @@ mod tests {
         ];
         for (text, want) in cases {
             let got = check_audience(&claims(text), Some(&["a".into()]));
-            assert_eq!(got.map_or_else(|error| error.code().name(), |()| "ok"), want, "{text}");
+            assert_eq!(got.map_or_else(|error| Code::of(&error).name(), |()| "ok"), want, "{text}");
         }
         assert!(check_audience(&claims("{}"), None).is_ok());
         assert!(check_audience(&claims(r#"{"aud":5}"#), None).is_err());

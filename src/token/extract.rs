@@ -286,6 +286,7 @@ fn is_own(request: &Request<'_>, origin: &str) -> bool {
 mod tests {
     use super::*;
     use crate::request::{Header, UnknownPeer};
+    use crate::response::Code;
 
     fn carriers() -> Vec<Carrier> {
         [
@@ -334,7 +335,7 @@ mod tests {
                 Ok(Some(found)) => {
                     format!("{} {}", String::from_utf8_lossy(&found.token), found.places)
                 }
-                Err(error) => error.code().name().to_owned(),
+                Err(error) => Code::of(&error).name().to_owned(),
             };
             assert_eq!(got, want, "{headers:?}");
         }

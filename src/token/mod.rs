@@ -17,7 +17,6 @@ pub use key::{Key, KeySet};
 pub use signature::Algorithm;
 pub use verify::VerifiedToken;
 
-use crate::response::Code;
 use std::fmt;
 
 /// The place of an issuer in the configuration's list.
@@ -113,29 +112,6 @@ pub enum Error {
     TypeMismatch,
     /// A required claim is not there.
     ClaimMissing(Box<str>),
-}
-
-impl Error {
-    /// The code of this refusal.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Missing => Code::TokenMissing,
-            Self::Ambiguous(_) => Code::TokenAmbiguous,
-            Self::Malformed(_) => Code::TokenMalformed,
-            Self::TooLarge { .. } => Code::TokenTooLarge,
-            Self::CriticalHeader => Code::CriticalHeaderUnsupported,
-            Self::AlgorithmNotAllowed => Code::AlgorithmNotAllowed,
-            Self::IssuerUnknown => Code::IssuerUnknown,
-            Self::KeyUnknown => Code::KeyUnknown,
-            Self::SignatureInvalid => Code::SignatureInvalid,
-            Self::Expired { .. } => Code::TokenExpired,
-            Self::NotYetValid { .. } => Code::TokenNotYetValid,
-            Self::LifetimeTooLong { .. } => Code::TokenLifetimeTooLong,
-            Self::AudienceMismatch => Code::AudienceMismatch,
-            Self::TypeMismatch => Code::TypeMismatch,
-            Self::ClaimMissing(_) => Code::ClaimMissing,
-        }
-    }
 }
 
 impl fmt::Display for Error {

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claimgate::config::{self, Loaded};
 use claimgate::json;
+use claimgate::response::Code;
 use claimgate::time::Timestamp;
 use claimgate::token::claims::{Registered, check_audience};
 use claimgate::token::compact;
@@ -25,7 +26,7 @@ fn load(issuer: Value) -> Loaded {
 fn code(loaded: &Loaded, token: &str, now: u64) -> &'static str {
     let now = Timestamp::from_secs(now);
     verify(token.as_bytes(), &loaded.engine.issuers, |_| true, LIMIT, now)
-        .map_or_else(|failure| failure.error.code().name(), |_| "ok")
+        .map_or_else(|failure| Code::of(&failure.error).name(), |_| "ok")
 }
 
 #[test]
