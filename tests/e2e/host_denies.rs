@@ -1,9 +1,11 @@
 //! A host that denies what loading needs: no request passes, and the log says why.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::keys::{Key, P256};
-use crate::harness::{Proxy, Request, Setup, Table, claims, filter};
+use crate::harness::{Proxy, Request, Setup, Table, claims, eventually, filter};
 
 /// Starts with one function denied and expects every request to be refused.
 fn check(function: &'static str) {
@@ -71,4 +73,18 @@ fn without_any_one_of_the_other_functions_the_gate_stays_shut() {
         }
     }
     table.check();
+}
+
+#[test]
+fn a_vm_that_trapped_comes_back() {
+    // A refusal that the host does not send makes the filter trap: the one way that is known to.
+    let routes = json!([{"name": "open", "paths": ["/open"], "token": "none"}, {"name": "closed", "paths": ["/closed"]}]);
+    let proxy = Proxy::start(Setup::new(filter(routes)).denying("proxy_send_local_response"));
+    let status = |target: &str| proxy.send(Request::get(target)).response.status;
+    assert_eq!(status("/open"), 200);
+    for round in 0..3 {
+        assert_eq!(status("/closed"), 503, "the request that met the trap, round {round}");
+        let back = eventually(Duration::from_secs(10), || (status("/open") == 200).then_some(()));
+        assert!(back.is_some(), "the VM does not come back, round {round}");
+    }
 }
