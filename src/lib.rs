@@ -9,7 +9,7 @@
 //!
 //! 1. [`identity`] names every header that no client may send; they are removed in every case.
 //! 2. [`policy::host`] and [`policy::path`] refuse what two servers could read differently.
-//! 3. [`policy::route`] finds a deny route that matches, else the one route that owns the request.
+//! 3. [`policy::router`] finds a deny route that matches, else the one route that owns the request.
 //! 4. [`token::extract`] finds the one token, and [`token::verify`] turns it into a
 //!    [`token::VerifiedToken`], the only proof that the rest accepts.
 //! 5. [`policy::condition`] evaluates the route's condition in three values; only *true* opens.

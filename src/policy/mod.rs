@@ -5,6 +5,7 @@ pub mod host;
 pub mod path;
 pub mod pattern;
 pub mod route;
+pub mod router;
 pub mod template;
 
 /// The place of a route in the configuration's list.

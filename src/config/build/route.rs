@@ -7,7 +7,8 @@ use crate::policy::condition::{Condition, Part};
 use crate::policy::host::HostPattern;
 use crate::policy::path::Hazards;
 use crate::policy::pattern::PathPattern;
-use crate::policy::route::{self, Methods, Route, TokenMode};
+use crate::policy::route::{Methods, Route, TokenMode};
+use crate::policy::router;
 use crate::token::extract::{Carrier, MAX_CARRIERS};
 use crate::token::{Issuer, IssuerId};
 use hashbrown::HashMap;
@@ -37,7 +38,7 @@ impl Builder<'_> {
             }
             routes.push(route);
         }
-        if let Some((one, other)) = route::find_tie(&routes) {
+        if let Some((one, other)) = router::find_tie(&routes) {
             let name = |id: crate::policy::RouteId| {
                 routes.get(id.0).map(|route| route.name.to_string()).unwrap_or_default()
             };
