@@ -30,6 +30,8 @@ pub struct Engine {
     pub router: Router,
     /// The index of the routes that are `deny`.
     pub denials: Router,
+    /// The query parameters that carry a token on some route.
+    pub query_sources: Vec<Source>,
     /// Identity headers.
     pub identity: Identity,
     /// Whether paths are matched without case.
@@ -41,7 +43,7 @@ pub struct Engine {
 }
 
 /// A change of the request's headers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Edit<'r> {
     /// Remove every value of this name.
     Remove(Cow<'r, [u8]>),
@@ -49,6 +51,17 @@ pub enum Edit<'r> {
     Replace(String, Vec<u8>),
     /// Add a header that is not there.
     Add(String, String),
+}
+
+/// Shows names only: a value may hold what is left of a cookie.
+impl std::fmt::Debug for Edit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Remove(name) => write!(f, "Remove({})", String::from_utf8_lossy(name)),
+            Self::Replace(name, _) => write!(f, "Replace({name})"),
+            Self::Add(name, _) => write!(f, "Add({name})"),
+        }
+    }
 }
 
 /// What was decided, and what a record says of it.
@@ -110,11 +123,14 @@ impl Engine {
         let judged = self.judge(request, now, &mut outcome);
         match judged {
             Ok(()) => self.admit(request, &mut outcome),
-            Err(refusal) if outcome.mode == Mode::Shadow => outcome.shadowed = Some(refusal),
+            Err(refusal) if outcome.mode == Mode::Shadow => {
+                outcome.shadowed = Some(refusal);
+                self.remove_token(request, &mut outcome);
+            }
             Err(refusal) => {
                 outcome.refusal = Some(refusal);
                 // Envoy's access log prints the path: no token may stay in it.
-                let sources = self.sources(self.routes.iter());
+                let sources = self.query_sources.iter();
                 if let Some(path) = extract::without_parameters(request, sources) {
                     outcome.edits.push(Edit::Replace(":path".into(), path));
                 }
@@ -162,13 +178,6 @@ impl Engine {
             }
         }
         edits
-    }
-
-    fn sources<'e>(
-        &self,
-        routes: impl Iterator<Item = &'e Route> + Clone,
-    ) -> impl Iterator<Item = &'e Source> + Clone {
-        routes.flat_map(|route| route.carriers.iter().map(|carrier| &carrier.source))
     }
 
     /// The way of a request (interface 1.1).
@@ -268,6 +277,9 @@ impl Engine {
         }
         let id = match first {
             Match::Route(id) => id,
+            Match::Ambiguous => {
+                return Err(ambiguous("path that a more specific pattern all but matches"));
+            }
             _ if safe.hazards() != Default::default() => {
                 return Err(ambiguous("path with `%2f`, `;` or `//` that no route relaxes"));
             }
@@ -286,10 +298,12 @@ impl Engine {
         if !safe.hazards().within(route.relaxed) {
             return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
         }
-        let mut captures = readings.iter().map(|path| route.captures(host, path));
-        let first = captures.next();
-        if captures.any(|other| Some(other) != first) {
-            return Err(ambiguous("path whose readings capture different values"));
+        if readings.len() > 1 {
+            let mut captures = readings.iter().map(|path| route.captures(host, path));
+            let first = captures.next();
+            if captures.any(|other| Some(other) != first) {
+                return Err(ambiguous("path whose readings capture different values"));
+            }
         }
         let path = readings.into_iter().next().ok_or_else(lost)?;
         Ok((route, path))
@@ -305,38 +319,34 @@ impl Engine {
         let Some(Found { token, places }) = extract::find(request, &route.carriers)? else {
             return Ok(None);
         };
-        let carried =
-            |id: IssuerId| {
-                route.carriers.iter().enumerate().any(|(index, carrier)| {
-                    places >> index & 1 == 1 && carrier.issuers.contains(&id)
-                })
-            };
+        let carried = |id: IssuerId| route.carriers_of(places, id).next().is_some();
         let verified = verify::verify(&token, &self.issuers, carried, self.max_token_bytes, now)?;
         Ok(Some((verified, places)))
     }
 
     /// Takes the token out of an admitted request, and sets the identity headers.
     fn admit(&self, request: &Request<'_>, outcome: &mut Outcome<'_>) {
-        let route = outcome.route.and_then(|id| self.routes.get(id.0));
-        let Some(route) = route.filter(|route| route.token != TokenMode::None) else {
-            return;
-        };
-        let forward = outcome
-            .token
-            .as_ref()
-            .and_then(|token| self.issuers.get(token.issuer().0))
-            .is_some_and(|issuer| issuer.forward_token);
-        if outcome.token_sent && !forward && self.mode == Mode::Enforce {
-            for removal in extract::removals(request, self.sources(std::iter::once(route))) {
-                outcome.edits.push(match removal.rest {
-                    None => Edit::Remove(Cow::Owned(removal.name.into_bytes())),
-                    Some(rest) => Edit::Replace(removal.name, rest),
-                });
-            }
-        }
+        self.remove_token(request, outcome);
         if let Some(token) = &outcome.token {
             let headers = self.identity.headers(token, &self.issuers);
             outcome.edits.extend(headers.map(|(name, value)| Edit::Add(name.to_owned(), value)));
+        }
+    }
+
+    /// Takes the token out of a request that passes, but for a filter that is itself on trial.
+    fn remove_token(&self, request: &Request<'_>, outcome: &mut Outcome<'_>) {
+        let issuer = outcome.token.as_ref().and_then(|token| self.issuers.get(token.issuer().0));
+        let forward = issuer.is_some_and(|issuer| issuer.forward_token);
+        if !outcome.token_sent || forward || self.mode == Mode::Shadow {
+            return;
+        }
+        let Some(route) = outcome.route.and_then(|id| self.routes.get(id.0)) else { return };
+        let sources = route.carriers.iter().map(|carrier| &carrier.source);
+        for removal in extract::removals(request, sources) {
+            outcome.edits.push(match removal.rest {
+                None => Edit::Remove(Cow::Owned(removal.name.into_bytes())),
+                Some(rest) => Edit::Replace(removal.name, rest),
+            });
         }
     }
 }
@@ -365,11 +375,7 @@ fn check_origin(
     if reads && request.first("upgrade").is_none() {
         return Ok(());
     }
-    let mut carriers =
-        route.carriers.iter().enumerate().filter(|(index, carrier)| {
-            places >> index & 1 == 1 && carrier.issuers.contains(&issuer)
-        });
-    let safe = carriers.any(|(_, carrier)| match &carrier.source {
+    let safe = route.carriers_of(places, issuer).any(|carrier| match &carrier.source {
         Source::Cookie { origins, .. } => extract::origin_allowed(request, origins),
         Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => true,
     });

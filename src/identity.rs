@@ -127,7 +127,8 @@ fn length_bit(length: usize) -> u128 {
     1 << length.min(127)
 }
 
-fn normal(name: &str) -> String {
+/// A header's name in lower case, with every character that is no letter or digit as `-`.
+pub fn normal(name: &str) -> String {
     name.bytes().map(|byte| char::from(normal_byte(byte))).collect()
 }
 

@@ -19,8 +19,6 @@ pub fn name(metric: &str, labels: &[(&str, &str)]) -> String {
 
 /// Requests by `filter`, `route`, `outcome` (`allowed`, `denied`, `shadow_denied`) and `code`.
 pub const REQUESTS: &str = "claimgate_requests_total";
-/// Loads of a configuration by `outcome`.
-pub const CONFIG_LOADS: &str = "claimgate_config_loads_total";
 /// Always 1, by `version`.
 pub const INFO: &str = "claimgate_info";
 

@@ -223,7 +223,12 @@ impl Members {
         self.bytes("url.path", request.first(":path").map(|path| split_query(path).0));
         match host {
             Some(host) => self.text("url.domain", host),
-            None => self.bytes("url.domain", request.first(":authority")),
+            None => {
+                // What stands before an `@` may be a password.
+                let authority = request.first(":authority");
+                let host = authority.and_then(|text| text.rsplit(|byte| *byte == b'@').next());
+                self.bytes("url.domain", host);
+            }
         }
         self.bytes("user_agent.original", request.first("user-agent"));
         self.option("trace.id", request.first("traceparent").and_then(trace_id));

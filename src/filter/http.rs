@@ -182,5 +182,6 @@ impl Peer for HostPeer {
 /// Envoy's client address, which it tells with a port.
 fn client_address() -> Option<IpAddr> {
     let address = String::from_utf8(host::property("source\0address")?).ok()?;
-    address.parse::<SocketAddr>().ok().map(|address| address.ip())
+    // An IPv4 address in IPv6 clothes is the same client.
+    address.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical())
 }

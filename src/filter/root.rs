@@ -28,6 +28,8 @@ pub struct Gate {
     pub counters: RefCell<Counters>,
     /// Whether a refusal of the host was told; the log need not repeat it for every request.
     pub told: Cell<bool>,
+    /// Whether it was told that counters are refused.
+    uncounted: Cell<bool>,
 }
 
 impl Gate {
@@ -38,6 +40,7 @@ impl Gate {
             audit_level: Cell::new(log::Level::Warn),
             counters: RefCell::default(),
             told: Cell::new(false),
+            uncounted: Cell::new(false),
         }
     }
 
@@ -58,8 +61,9 @@ impl Gate {
         self.audit_level.set(if info { log::Level::Info } else { log::Level::Warn });
         if let Ok(mut counters) = self.counters.try_borrow_mut()
             && let Err(denied) = counters.flush(self.name(), self.engine.as_ref())
+            && !self.uncounted.replace(true)
         {
-            self.tell(&denied);
+            warn!("claimgate: {denied}: requests are decided, and not counted");
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum Condition {
     Any(Vec<Self>),
     /// It does not hold.
     Not(Box<Self>),
-    /// By the token's issuer; an issuer without one is refused.
+    /// By the token's issuer; unknown for an issuer without one, also under `not`.
     ByIssuer(Vec<Option<Self>>),
     /// A subject and an operator.
     Leaf(Leaf),
@@ -199,7 +199,7 @@ impl Condition {
                 None => Truth::Unknown,
                 Some(token) => match parts.get(token.issuer().0) {
                     Some(Some(part)) => part.judge(context, assume_scopes),
-                    _ => Truth::False,
+                    _ => Truth::Unknown,
                 },
             },
             Self::Leaf(leaf) => leaf.evaluate(context),
@@ -296,7 +296,12 @@ impl Leaf {
                 self.operator.judge(&[Item::Text(text)], Some(&Item::Text(text)), &context.bindings)
             }
         };
-        occurrences.iter().map(of).min().unwrap_or(Truth::Unknown)
+        let (least, most) =
+            occurrences.iter().map(of).fold((Truth::True, Truth::False), |(least, most), one| {
+                (least.min(one), most.max(one))
+            });
+        // Where they differ, neither the leaf nor its negation holds.
+        if least == most { least } else { Truth::Unknown }
     }
 
     fn absence(&self) -> Truth {
@@ -323,7 +328,8 @@ impl Leaf {
             _ => None,
         });
         if let Operator::Present(present) = self.operator {
-            return (values.is_some() == present).into();
+            let some = values.is_some_and(|values| values.iter().any(|value| !value.is_null()));
+            return (some == present).into();
         }
         let Some(values) = values else {
             return self.absence();
@@ -402,6 +408,16 @@ impl Operand {
         })
     }
 
+    /// Whether it is of the type of this value.
+    fn is_like(&self, item: &Item<'_>) -> bool {
+        matches!(
+            (self, item),
+            (Self::Text(_), Item::Text(_))
+                | (Self::Number(_), Item::Number(_))
+                | (Self::Bool(_), Item::Bool(_))
+        )
+    }
+
     fn is_among(&self, items: &[Item<'_>], bindings: &Bindings<'_>) -> Option<bool> {
         let mut found = false;
         for item in items {
@@ -426,19 +442,34 @@ impl Operator {
         if items.iter().any(|item| matches!(item, Item::Nested)) {
             return Truth::Unknown;
         }
-        let counted = |operands: &[Operand]| {
+        // How many operands are among the values, and whether a value is of a type that none has.
+        let compare = |operands: &[Operand]| {
             let mut held = 0;
             for operand in operands {
                 held += usize::from(operand.is_among(items, bindings)?);
             }
-            Some(held)
+            let foreign = |item: &Item<'_>| !operands.iter().any(|operand| operand.is_like(item));
+            Some((held, items.iter().any(foreign)))
         };
         match self {
-            Self::AnyOf(operands) => decided(counted(operands).map(|held| held > 0)),
-            Self::AllOf(operands) => decided(counted(operands).map(|held| held == operands.len())),
-            Self::NoneOf(operands) => decided(counted(operands).map(|held| held == 0)),
+            Self::AnyOf(operands) => match compare(operands) {
+                Some((1.., _)) => Truth::True,
+                Some((0, false)) => Truth::False,
+                Some((0, true)) | None => Truth::Unknown,
+            },
+            Self::AllOf(operands) => match compare(operands) {
+                Some((held, _)) if held == operands.len() => Truth::True,
+                Some((_, false)) => Truth::False,
+                Some((_, true)) | None => Truth::Unknown,
+            },
+            Self::NoneOf(operands) => match compare(operands) {
+                Some((1.., _)) => Truth::False,
+                Some((0, false)) => Truth::True,
+                Some((0, true)) | None => Truth::Unknown,
+            },
             Self::Equals(operand) => {
-                decided(scalar.and_then(|scalar| operand.is(scalar, bindings)))
+                let like = scalar.filter(|scalar| operand.is_like(scalar));
+                decided(like.and_then(|scalar| operand.is(scalar, bindings)))
             }
             Self::Present(present) => (*present).into(),
             Self::Matches(regex) => {
@@ -487,4 +518,78 @@ fn scopes(context: &Context<'_>, names: &[Box<str>], all: bool) -> Truth {
     };
     let mut held = names.iter().map(|name| granted.contains(&&**name));
     if all { held.all(|held| held).into() } else { held.any(|held| held).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Truth::{False, True, Unknown};
+
+    fn text(text: &str) -> Operand {
+        Operand::Text(Template::parse(text).unwrap())
+    }
+
+    #[test]
+    fn types_and_occurrences_decide_only_what_they_can() {
+        let request = crate::request::Request::new(
+            &[(b":path", b"/?env=dev&env=prod&one=prod"), (b"x-odd", b"\xff")],
+            &crate::request::UnknownPeer,
+        );
+        let bindings = Bindings {
+            request: &request,
+            host: "h",
+            method: "GET",
+            host_captures: &[],
+            path_captures: &[],
+        };
+        let context = Context { bindings, token: None, issuers: &[] };
+        let any = |list: &[&str]| Operator::AnyOf(list.iter().map(|item| text(item)).collect());
+        let (t, n, b) = (Item::Text("a"), Item::Null, Item::Bool(true));
+        let one = Number::from(1);
+        let cases = [
+            (any(&["a"]), vec![t], True),
+            (any(&["b"]), vec![t], False),
+            (any(&["a"]), vec![t, b], True),
+            (any(&["b"]), vec![t, b], Unknown),
+            (any(&["b"]), vec![], False),
+            (any(&["a", "${query.none}"]), vec![t], Unknown),
+            (any(&["a", "${query.none}"]), vec![], Unknown),
+            (any(&["a"]), vec![t, Item::Nested], Unknown),
+            (Operator::NoneOf(vec![text("b")]), vec![t], True),
+            (Operator::NoneOf(vec![text("a")]), vec![t, b], False),
+            (Operator::NoneOf(vec![Operand::Bool(true)]), vec![t], Unknown),
+            (Operator::NoneOf(vec![text("b")]), vec![t, n], Unknown),
+            (Operator::AllOf(vec![text("a")]), vec![t, b], True),
+            (Operator::AllOf(vec![text("a"), text("b")]), vec![t], False),
+            (Operator::Equals(text("b")), vec![t], False),
+            (Operator::Equals(Operand::Number(one.clone())), vec![t], Unknown),
+            (Operator::AtLeast(one), vec![t], Unknown),
+        ];
+        for (operator, items, want) in cases {
+            let scalar = if let [one] = items.as_slice() { Some(one) } else { None };
+            let got = operator.judge(&items, scalar, &bindings);
+            assert_eq!(got, want, "{operator:?}");
+        }
+        let leaf = |name: &str, operator| {
+            Condition::Leaf(Leaf { subject: Subject::Query(name.into()), operator, absent: None })
+        };
+        let odd = Condition::Leaf(Leaf {
+            subject: Subject::Header("x-odd".into()),
+            operator: any(&["a"]),
+            absent: None,
+        });
+        let cases = [
+            (leaf("one", any(&["prod"])), True, False),
+            (leaf("env", any(&["prod"])), Unknown, Unknown),
+            (leaf("env", any(&["dev", "prod"])), True, False),
+            (leaf("env", any(&["none"])), False, True),
+            (leaf("none", any(&["prod"])), Unknown, Unknown),
+            (odd, Unknown, Unknown),
+            (Condition::ByIssuer(Vec::new()), Unknown, Unknown),
+        ];
+        for (condition, plain, negated) in cases {
+            assert_eq!(condition.evaluate(&context), plain, "{condition:?}");
+            assert_eq!(Condition::Not(Box::new(condition)).evaluate(&context), negated);
+        }
+    }
 }

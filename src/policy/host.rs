@@ -16,11 +16,13 @@ pub fn normalise(authority: Option<&[u8]>) -> Result<Cow<'_, str>, &'static str>
     let host = if let Some(rest) = authority.strip_prefix('[') {
         // An IPv6 address (RFC 3986 section 3.2.2).
         let (address, port) = rest.split_once(']').ok_or("host with an unclosed bracket")?;
-        address.parse::<std::net::Ipv6Addr>().map_err(|_| "host is not an IPv6 address")?;
+        let parsed: std::net::Ipv6Addr =
+            address.parse().map_err(|_| "host is not an IPv6 address")?;
         if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
             return Err("host with a malformed port");
         }
-        authority.strip_suffix(port).unwrap_or(authority)
+        // One address has many spellings (RFC 5952).
+        return Ok(Cow::Owned(format!("[{parsed}]")));
     } else {
         let host = match authority.split_once(':') {
             None => authority,
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn normalises_hosts() {
-        let cases: [(&[u8], Option<&str>); 19] = [
+        let cases: [(&[u8], Option<&str>); 20] = [
             (b"logs.example.com", Some("logs.example.com")),
             (b"LOGS.Example.com:8080", Some("logs.example.com")),
             (b"logs.example.com.", Some("logs.example.com")),
@@ -137,6 +139,7 @@ mod tests {
             (b"127.0.0.1:80", Some("127.0.0.1")),
             (b"[::1]:80", Some("[::1]")),
             (b"[2001:DB8::1]", Some("[2001:db8::1]")),
+            (b"[0::1]", Some("[::1]")),
             (b"a_b", Some("a_b")),
             (b"", None),
             (b".", None),

@@ -74,6 +74,19 @@ impl PathPattern {
         Ok(Self { segments, rest })
     }
 
+    /// Whether it matches the same paths as another, whatever the captures are called.
+    pub fn same_shape(&self, other: &Self) -> bool {
+        let alike = |pair: (&Segment, &Segment)| match pair {
+            (Segment::Mixed(a), Segment::Mixed(b)) => Mixed::same_shape(a, b),
+            (Segment::Literal(a), Segment::Literal(b)) => a == b,
+            (Segment::Any(_), Segment::Any(_)) => true,
+            _ => false,
+        };
+        self.rest == other.rest
+            && self.segments.len() == other.segments.len()
+            && self.segments.iter().zip(&other.segments).all(alike)
+    }
+
     /// The names that it captures.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().flat_map(|segment| {
@@ -144,6 +157,30 @@ impl Mixed {
             }
         }
         text.is_empty()
+    }
+
+    /// Whether it matches where its wild parts take any text, slashes within a segment included:
+    /// what a person means by a star. Wherever [`Mixed::matches`] says yes, so does this.
+    pub fn matches_loosely(&self, text: &str) -> bool {
+        let (mut rest, mut anchored) = (text, true);
+        for part in &self.parts {
+            match part {
+                Part::Wild(_) => anchored = false,
+                Part::Literal(literal) if anchored => match rest.strip_prefix(&**literal) {
+                    Some(after) => rest = after,
+                    None => return false,
+                },
+                Part::Literal(literal) => match rest.split_once(&**literal) {
+                    Some((_, after)) => (rest, anchored) = (after, true),
+                    None => return false,
+                },
+            }
+        }
+        let ends = |part: &Part| match part {
+            Part::Literal(literal) => text.ends_with(&**literal),
+            Part::Wild(_) => true,
+        };
+        self.parts.last().is_some_and(ends)
     }
 
     /// How many literal characters it has: the more, the more specific.
@@ -336,6 +373,25 @@ mod tests {
                 list.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
             });
             assert_eq!(got.as_deref(), want, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn a_star_as_a_person_means_it() {
+        let cases = [
+            ("/*.bak", "x.y.bak", true),
+            ("/*.bak", "x .bak", true),
+            ("/*.bak", ".bak", true),
+            ("/*.bak", "x.bak.txt", false),
+            ("/a-*-b*", "a-1-2-b", true),
+            ("/a-*-b*", "b-1-b", false),
+            ("/{x}-{y}", "no dash", false),
+        ];
+        for (pattern, text, want) in cases {
+            let pattern = PathPattern::parse(pattern, false).unwrap();
+            let [Segment::Mixed(mixed)] = pattern.segments.as_slice() else { panic!() };
+            assert_eq!(mixed.matches_loosely(text), want, "{pattern} {text}");
+            assert!(want || !mixed.matches(text, &mut |_, _| {}));
         }
     }
 

@@ -45,7 +45,8 @@ impl Methods {
     pub fn take(&self, method: &str) -> bool {
         match self {
             Self::Every => {
-                !matches!(method, "CONNECT" | "TRACE")
+                !method.is_empty()
+                    && !matches!(method, "CONNECT" | "TRACE")
                     && !method.bytes().any(|byte| byte.is_ascii_lowercase())
             }
             Self::Listed(methods) => methods.iter().any(|listed| **listed == *method),
@@ -80,7 +81,7 @@ pub struct Route {
     pub name: Box<str>,
     /// The hosts that it names; none is every host.
     pub hosts: Vec<HostPattern>,
-    /// Its path patterns.
+    /// Its path patterns, the most specific first, so that the one that won captures.
     pub paths: Vec<PathPattern>,
     /// The methods that it takes.
     pub methods: Methods,
@@ -101,9 +102,11 @@ pub struct Route {
 }
 
 impl Route {
-    /// Whether it accepts tokens of this issuer.
-    pub fn accepts(&self, issuer: IssuerId) -> bool {
-        self.carriers.iter().any(|carrier| carrier.issuers.contains(&issuer))
+    /// The places, of those that are set in `places`, that carry tokens of this issuer.
+    pub fn carriers_of(&self, places: u64, issuer: IssuerId) -> impl Iterator<Item = &Carrier> {
+        let carriers = self.carriers.iter().enumerate();
+        let carriers = carriers.filter(move |(index, _)| places >> index & 1 == 1);
+        carriers.map(|(_, carrier)| carrier).filter(move |one| one.issuers.contains(&issuer))
     }
 
     /// What it captures of host and path.

@@ -16,6 +16,9 @@ pub enum Match {
     Method(Vec<String>),
     /// Nothing.
     None,
+    /// A pattern that is more specific than any that matches would match too, if its wild parts
+    /// took any text: the path is not to slip past it into a broader route.
+    Ambiguous,
 }
 
 /// The index: one tree of segments for each host that a route names, and one for the routes that
@@ -59,13 +62,11 @@ impl Router {
     /// The route that owns a request (interface 1.1 step 3): the most specific path, then the one
     /// that names the host, then the one that lists the method.
     pub fn find(&self, routes: &[Route], host: &str, path: &[Cow<'_, str>], method: &str) -> Match {
-        let named = self.named(host).and_then(|tree| tree.find(path));
-        let unnamed = self.unnamed.find(path);
-        let leaf = match (named, unnamed) {
-            (Some(named), Some(unnamed)) if named.rank < unnamed.rank => unnamed,
-            (Some(named), _) => named,
-            (None, Some(unnamed)) => unnamed,
-            (None, None) => return Match::None,
+        let leaf = self.leaf(host, path, Stars::Strict);
+        let loose = self.leaf(host, path, Stars::Loose);
+        let Some(leaf) = leaf.filter(|leaf| loose.is_some_and(|loose| std::ptr::eq(*leaf, loose)))
+        else {
+            return if loose.is_some() { Match::Ambiguous } else { Match::None };
         };
         let owners = || {
             leaf.routes.iter().filter_map(|id| routes.get(id.0).map(|route| (*id, &route.methods)))
@@ -85,7 +86,16 @@ impl Router {
         }
     }
 
-    /// Any route that matches, on whatever kind of host: for deny routes.
+    /// The most specific leaf, and of two alike the one of a named host.
+    fn leaf(&self, host: &str, path: &[Cow<'_, str>], stars: Stars) -> Option<&Leaf> {
+        let named = self.named(host).and_then(|tree| tree.root.find(path, stars));
+        match (named, self.unnamed.root.find(path, stars)) {
+            (Some(named), Some(unnamed)) if named.rank < unnamed.rank => Some(unnamed),
+            (named, unnamed) => named.or(unnamed),
+        }
+    }
+
+    /// Any route that matches, on whatever kind of host: for deny routes, whose stars take any text.
     pub fn find_any(
         &self,
         routes: &[Route],
@@ -118,6 +128,24 @@ impl Router {
         }
         // The longest parent first.
         ancestors(host).find_map(|parent| self.under.get(parent)).or(Some(&self.every))
+    }
+}
+
+/// What the wild parts of a mixed segment take.
+#[derive(Clone, Copy)]
+enum Stars {
+    /// What the pattern says.
+    Strict,
+    /// Any text.
+    Loose,
+}
+
+impl Stars {
+    fn match_segment(self, mixed: &Mixed, text: &str) -> bool {
+        match self {
+            Self::Strict => mixed.matches(text, &mut |_, _| {}),
+            Self::Loose => mixed.matches_loosely(text),
+        }
     }
 }
 
@@ -185,10 +213,6 @@ impl Tree {
             .routes
             .push(route);
     }
-
-    fn find(&self, path: &[Cow<'_, str>]) -> Option<&Leaf> {
-        self.root.find(path)
-    }
 }
 
 impl Node {
@@ -205,11 +229,11 @@ impl Node {
     }
 
     /// The most specific leaf of a path. Each node is visited once at most.
-    fn find(&self, path: &[Cow<'_, str>]) -> Option<&Leaf> {
+    fn find(&self, path: &[Cow<'_, str>], stars: Stars) -> Option<&Leaf> {
         let Some((first, rest)) = path.split_first() else {
             return self.end.as_ref().or(self.rest.as_ref());
         };
-        if let Some(leaf) = self.literals.get(&**first).and_then(|node| node.find(rest)) {
+        if let Some(leaf) = self.literals.get(&**first).and_then(|node| node.find(rest, stars)) {
             return Some(leaf);
         }
         // Siblings with equally many literals can both match; what follows decides.
@@ -219,15 +243,15 @@ impl Node {
             if best.is_some_and(|(found, _)| found > count) {
                 break;
             }
-            if mixed.matches(first, &mut |_, _| {})
-                && let Some(leaf) = node.find(rest)
+            if stars.match_segment(mixed, first)
+                && let Some(leaf) = node.find(rest, stars)
                 && best.is_none_or(|(_, found)| found.rank < leaf.rank)
             {
                 best = Some((count, leaf));
             }
         }
         best.map(|(_, leaf)| leaf)
-            .or_else(|| self.any.as_ref().filter(|_| !first.is_empty())?.find(rest))
+            .or_else(|| self.any.as_ref().filter(|_| !first.is_empty())?.find(rest, stars))
             .or(self.rest.as_ref())
     }
 
@@ -245,7 +269,7 @@ impl Node {
             .or_else(|| {
                 let mut siblings = self.mixed.iter();
                 siblings.find_map(|(mixed, node)| {
-                    mixed.matches(first, &mut |_, _| {}).then(|| node.any(rest, takes)).flatten()
+                    mixed.matches_loosely(first).then(|| node.any(rest, takes)).flatten()
                 })
             })
             .or_else(|| self.any.as_ref().filter(|_| !first.is_empty())?.any(rest, takes))
@@ -275,7 +299,11 @@ pub fn find_tie(routes: &[Route]) -> Option<(RouteId, RouteId)> {
             let group =
                 groups.entry((host.clone(), rank(pattern), literals.collect())).or_default();
             let tied = group.iter().find(|(other, methods, known)| {
-                *other != id && methods.overlap(&route.methods) && may_overlap(known, pattern)
+                // Different patterns tie whatever their methods: no method makes one of them own
+                // the path.
+                let alike = known.same_shape(pattern);
+                let compete = *other == id || !alike || methods.overlap(&route.methods);
+                compete && may_overlap(known, pattern)
             });
             if let Some((other, ..)) = tied {
                 return Some((*other, id));
@@ -329,6 +357,7 @@ mod tests {
             Match::Route(id) => routes[id.0].name.to_string(),
             Match::Method(allow) => format!("405 {}", allow.join(",")),
             Match::None => "-".into(),
+            Match::Ambiguous => "?".into(),
         }
     }
 
@@ -366,6 +395,7 @@ mod tests {
             ("h", "logs/prod/x/z", "GET", "prod"),
             ("h", "logs/prod/y", "GET", "prod"),
             ("h", "logs/pa/y", "GET", "mixed"),
+            ("h", "logs/p@a/y", "GET", "?"),
             ("h", "logs/preprod/y", "GET", "mixed-more"),
             ("h", "logs/preprod/y", "PUT", "405 GET"),
             ("h", "m/a-b/x/y", "GET", "b-then-exact"),
@@ -396,7 +426,7 @@ mod tests {
     #[test]
     fn finds_ties() {
         type Shape = (&'static [&'static str], &'static str, &'static [&'static str]);
-        let cases: [(Shape, Shape, bool); 9] = [
+        let cases: [(Shape, Shape, bool); 10] = [
             ((&[], "/a", &[]), (&[], "/a", &[]), true),
             ((&[], "/a", &["GET"]), (&[], "/a", &["POST"]), false),
             ((&[], "/a", &["GET"]), (&[], "/a", &[]), false),
@@ -406,6 +436,7 @@ mod tests {
             ((&["{t}.x"], "/a", &[]), (&["{u}.x"], "/a", &[]), true),
             ((&[], "/a-*", &[]), (&[], "/b-*", &[]), false),
             ((&[], "/a*", &[]), (&[], "/*b", &[]), true),
+            ((&[], "/a*", &["GET"]), (&[], "/*b", &["POST"]), true),
         ];
         for ((hosts, path, methods), (other_hosts, other_path, other_methods), tie) in cases {
             let routes = [

@@ -29,6 +29,9 @@ impl ClaimPath {
             return Ok(Self::Name(text.into()));
         };
         let steps: Vec<_> = pointer.split('/').map(step).collect::<Result<_, _>>()?;
+        if matches!(steps.first(), Some(None)) {
+            return Err("the claims are an object: `*` stands for the elements of an array");
+        }
         Ok(Self::Pointer(steps))
     }
 
@@ -50,6 +53,11 @@ impl ClaimPath {
                 (empty || !gathered.is_empty()).then_some(Values::Gathered(gathered))
             }
         }
+    }
+
+    /// Whether it may name several values.
+    pub fn has_star(&self) -> bool {
+        matches!(self, Self::Pointer(steps) if steps.iter().any(Option::is_none))
     }
 
     /// The one value at this path, whatever it is; a pointer with `*` gives none.
@@ -309,6 +317,7 @@ mod tests {
         }
         assert!(ClaimPath::parse("/a~2").is_err());
         assert!(ClaimPath::parse("").is_err());
+        assert!(ClaimPath::parse("/*/a").is_err());
         assert_eq!(ClaimPath::parse("/a~1b/*/~0").unwrap().to_string(), "/a~1b/*/~0");
     }
 

@@ -129,7 +129,12 @@ impl fmt::Display for Error {
             Self::KeyUnknown => f.write_str("no key has this `kid`"),
             Self::SignatureInvalid => f.write_str("signature does not verify"),
             Self::Expired { exp, now, skew } => {
-                write!(f, "expired {} s ago, skew {} s", (now - exp) / 1000, skew / 1000)
+                write!(
+                    f,
+                    "expired {} s ago, skew {} s",
+                    now.saturating_sub(*exp) / 1000,
+                    skew / 1000
+                )
             }
             Self::NotYetValid { claim, from, now, skew } => {
                 let ahead = from.saturating_sub(*now) / 1000;

@@ -5,7 +5,6 @@ use claimgate::json;
 use serde_json::Value;
 
 /// A configuration and where it was found.
-#[derive(Debug)]
 pub struct Found {
     /// The place inside the file; empty where it is the file.
     pub place: String,

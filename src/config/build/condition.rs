@@ -15,6 +15,9 @@ use serde_json::{Number, Value};
 /// How deep conditions nest, references followed.
 const MAX_DEPTH: usize = 32;
 
+/// How many parts one condition has, references followed: each may cost every request.
+const MAX_PARTS: usize = 4096;
+
 impl Builder<'_> {
     /// Builds every named condition, so that one that no route uses is checked too.
     pub(super) fn check_conditions(&self, place: &Place) -> Result<(), ConfigError> {
@@ -29,6 +32,7 @@ impl Builder<'_> {
         raw: &raw::Condition,
         place: &Place,
     ) -> Result<Condition, ConfigError> {
+        self.budget.set(MAX_PARTS);
         self.nested(raw, place, 0)
     }
 
@@ -41,6 +45,10 @@ impl Builder<'_> {
         if depth > MAX_DEPTH {
             return Err(place.error("conditions nest deeper than 32, or refer to each other"));
         }
+        let left = self.budget.get().checked_sub(1);
+        self.budget.set(left.ok_or_else(|| {
+            place.error("a condition of more than 4096 parts, references followed")
+        })?);
         let combinations = [
             ("all", raw.all.is_some()),
             ("any", raw.any.is_some()),
@@ -277,9 +285,11 @@ fn operator(
         return Ok(Operator::Present(present));
     }
     if let Some(pattern) = &raw.matches {
-        // The whole value: an alternative must not leave its anchor.
-        let regex = RegexBuilder::new(&format!("^(?:{pattern})$")).build();
-        return regex
+        // By itself first, so that no bracket of it can close the anchors' own.
+        let whole = RegexBuilder::new(pattern)
+            .build()
+            .and_then(|_| RegexBuilder::new(&format!("^(?:{pattern})$")).build());
+        return whole
             .map(Operator::Matches)
             .map_err(|error| place.error(format!("not a regular expression: {error}")));
     }

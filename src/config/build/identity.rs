@@ -4,8 +4,8 @@ use super::Builder;
 use super::issuer::{claim_path, header_name};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
-use crate::identity::{Format, Identity, IdentityHeader, Source};
-use crate::token::Issuer;
+use crate::identity::{self, Format, Identity, IdentityHeader, Source};
+use crate::token::{ClaimPath, Issuer};
 
 /// Hop-by-hop names (RFC 9110 section 7.6.1) and those that make a request what it is.
 const REFUSED: [&str; 14] = [
@@ -47,6 +47,14 @@ impl Builder<'_> {
                 }
                 _ => return Err(place.error("expected exactly one of `claim`, `attribute`")),
             };
+            let starred = match &source {
+                Source::Claim(path) => path.has_star(),
+                Source::Attribute(paths) => paths.iter().flatten().any(ClaimPath::has_star),
+                Source::Issuer => false,
+            };
+            if starred {
+                return Err(place.error("`*` names several values, a header takes one claim"));
+            }
             let format = match raw.format {
                 None | Some(raw::Format::Text) => Format::Text,
                 Some(raw::Format::Csv) => Format::Csv,
@@ -59,10 +67,8 @@ impl Builder<'_> {
         let payload =
             payload.map(|name| settable(name, &place.key("payload_header"))).transpose()?;
         let names = headers.iter().map(|header: &IdentityHeader| &*header.name);
-        let mut names: Vec<String> = names
-            .chain(payload.as_deref())
-            .map(|name| name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"))
-            .collect();
+        let mut names: Vec<String> =
+            names.chain(payload.as_deref()).map(identity::normal).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair.first() == pair.last()) {
             let name = pair.first().map(String::as_str).unwrap_or_default();
@@ -84,7 +90,8 @@ impl Builder<'_> {
 /// The name of a header that the filter may set.
 fn settable(name: &str, place: &Place) -> Result<Box<str>, ConfigError> {
     let name = header_name(name, place)?;
-    if REFUSED.contains(&&*name) || name.starts_with("x-envoy-") {
+    let normal = identity::normal(&name);
+    if REFUSED.contains(&normal.as_str()) || normal.starts_with("x-envoy-") {
         return Err(
             place.error(format!("`{name}` cannot be an identity header: Envoy or HTTP owns it"))
         );
@@ -99,11 +106,12 @@ fn stripped(text: &str, place: &Place) -> Result<Box<str>, ConfigError> {
         None => (text, false),
     };
     let name = header_name(name, place)?;
+    let normal = identity::normal(&name);
     let needed = REFUSED
         .iter()
         .chain(&["x-request-id"])
-        .any(|needed| if family { needed.starts_with(&*name) } else { *needed == &*name });
-    if needed || "x-envoy-".starts_with(&*name) {
+        .any(|needed| if family { needed.starts_with(&normal) } else { *needed == normal });
+    if needed || "x-envoy-".starts_with(&normal) || normal.starts_with("x-envoy-") {
         return Err(place.error(format!("`{text}` takes headers that a request needs")));
     }
     Ok(if family { format!("{name}*").into() } else { name })

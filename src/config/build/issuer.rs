@@ -65,6 +65,10 @@ impl Builder<'_> {
             .collect::<Result<std::collections::BTreeMap<_, _>, _>>()?;
         let subject = attributes.get("subject").cloned();
         let subject = subject.unwrap_or_else(|| ClaimPath::Name("sub".into()));
+        if subject.has_star() {
+            let place = place.key("attributes").key("subject");
+            return Err(place.error("`*` names several values, a subject is one"));
+        }
         let mut named = attributes;
         named.insert("subject".to_owned(), subject.clone());
         self.attributes.push(named);

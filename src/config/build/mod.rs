@@ -11,8 +11,10 @@ use crate::engine::Engine;
 use crate::policy::path::Hazards;
 use crate::policy::route::Mode;
 use crate::policy::router::Router;
+use crate::token::extract::Source;
 use crate::token::signature::SignatureBackend;
 use crate::token::{Issuer, IssuerId};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -42,6 +44,8 @@ struct Builder<'a> {
     names: Vec<String>,
     /// Each issuer's attributes.
     attributes: Vec<BTreeMap<String, crate::token::ClaimPath>>,
+    /// How many parts the condition that is being built may still have.
+    budget: Cell<usize>,
     /// Named conditions, in the mirror's form: a condition may name others.
     conditions: BTreeMap<String, raw::Condition>,
 }
@@ -76,6 +80,7 @@ pub fn build(
         relaxed,
         names: config.issuers.keys().cloned().collect(),
         attributes: Vec::new(),
+        budget: Cell::new(0),
         conditions: config.conditions,
     };
     let mut issuers: Vec<Issuer> = Vec::new();
@@ -98,8 +103,17 @@ pub fn build(
     if max_token_bytes == 0 {
         return Err(top.key("max_token_bytes").error("found 0, expected at least 1"));
     }
+    let mut query_sources: Vec<Source> = Vec::new();
+    for carrier in routes.iter().flat_map(|route| &route.carriers) {
+        if matches!(carrier.source, Source::Query { .. })
+            && !query_sources.contains(&carrier.source)
+        {
+            query_sources.push(carrier.source.clone());
+        }
+    }
     let engine = Engine {
         name,
+        query_sources,
         issuers,
         router: Router::new(&routes, false),
         denials: Router::new(&routes, true),

@@ -64,7 +64,8 @@ impl Builder<'_> {
             return Err(place.error("`name` is missing: it appears in audit, metrics and details"));
         };
         check_name(name, &place.key("name"))?;
-        let paths = self.paths(raw, place)?;
+        let mut paths = self.paths(raw, place)?;
+        paths.sort_by_cached_key(|path| std::cmp::Reverse(router::rank(path)));
         let hosts = hosts(raw.hosts.as_deref(), &place.key("hosts"))?;
         let token = match raw.token {
             None | Some(raw::Token::Required) => TokenMode::Required,
