@@ -129,14 +129,16 @@ impl Engine {
             }
             Err(refusal) => {
                 outcome.refusal = Some(refusal);
-                // Envoy's access log prints the path: no token may stay in it.
-                let sources = self.query_sources.iter();
-                if let Some(path) = extract::without_parameters(request, sources) {
-                    outcome.edits.push(Edit::Replace(":path".into(), path));
-                }
+                outcome.edits.extend(self.hide_token(request));
             }
         }
         outcome
+    }
+
+    /// Takes every token out of the path of a refused request: Envoy's access log prints it.
+    pub fn hide_token<'r>(&self, request: &Request<'_>) -> Option<Edit<'r>> {
+        let path = extract::without_parameters(request, self.query_sources.iter())?;
+        Some(Edit::Replace(":path".into(), path))
     }
 
     /// A decision in the words of records and filter state.

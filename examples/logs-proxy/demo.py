@@ -348,7 +348,7 @@ def fresh_run_folder():
     except (OSError, ValueError):
         shutil.rmtree(RUN_FOLDER, ignore_errors=True)
     else:
-        raise Failure(f"`make run` is running already, as process {owner.read_text()}")
+        raise Failure(f"`make run` is running already, as process {owner.read_text().strip()}: end it with Ctrl-C, or remove {owner}")
     RUN_FOLDER.mkdir(parents=True, mode=0o700)
     owner.write_text(str(os.getpid()))
     return RUN_FOLDER
@@ -357,6 +357,7 @@ def fresh_run_folder():
 def follow(world):
     """Prints every decision as it is made, until interrupted."""
     shown = len(world.audit())
+    told = 0
     while True:
         time.sleep(0.3)
         if world.process.poll() is not None:
@@ -364,6 +365,10 @@ def follow(world):
         records = world.audit()
         table([audit_row(record) for record in records[shown:]])
         shown = len(records)
+        refusals = [line for line in world.log_lines() if "configuration refused" in line]
+        for line in refusals[told:]:
+            print(f"      {paint('refused', '1;31')}, the old one serves on: {line.split('configuration refused: ', 1)[1]}", flush=True)
+        told = len(refusals)
 
 
 def run():

@@ -133,7 +133,7 @@ class World:
                     command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=access, stderr=log, start_new_session=True
                 )
             except OSError as error:
-                raise Failure(f"cannot start Envoy (`{' '.join(command[:2])}`): {error}: run `make envoy`") from None
+                raise Failure(f"cannot start Envoy (`{' '.join(command[:2])}`): {error}: correct or unset ENVOY, then `make envoy` gets one") from None
         self.until(lambda: admin.is_file() and ":" in admin.read_text(), "Envoy did not start", 60)
         self.admin_port = int(admin.read_text().rsplit(":", 1)[1])
         self.until(lambda: self.listening(), "Envoy did not open its port", 30)

@@ -8,6 +8,7 @@ use crate::request::{Request, split_query};
 use crate::response::Code;
 use crate::time::Timestamp;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -202,7 +203,7 @@ impl Members {
     }
 
     fn text(&mut self, name: &str, text: &str) {
-        self.raw(name, &quote(text));
+        self.raw(name, &quote(&without_tokens(text)));
     }
 
     fn option(&mut self, name: &str, text: Option<&str>) {
@@ -258,6 +259,37 @@ impl Members {
     }
 }
 
+/// A text with every JSON Web Token in it cut out, wherever a client put one: `eyJ` is how base64url
+/// of `{"` begins, and three segments make a token.
+fn without_tokens(text: &str) -> Cow<'_, str> {
+    let token = |rest: &str| {
+        let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
+        rest.get(..end).filter(|run| run.matches('.').count() >= 2).map(str::len)
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("eyJ") {
+        let start = rest.get(before.len()..).unwrap_or_default();
+        out.push_str(before);
+        match token(start) {
+            Some(length) => {
+                out.push_str("[token]");
+                rest = start.get(length..).unwrap_or_default();
+            }
+            None => {
+                out.push_str("eyJ");
+                rest = after;
+            }
+        }
+    }
+    if out.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
 /// A JSON string that no reader of a log can take for something else: besides what JSON escapes,
 /// also DEL, the C1 controls and the Unicode line ends. A text that is cut ends in an ellipsis.
 fn quote(text: &str) -> String {
@@ -310,6 +342,21 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(quote(text), want);
+        }
+    }
+
+    #[test]
+    fn cuts_tokens_out() {
+        let cases = [
+            ("curl/8.0", "curl/8.0"),
+            ("", ""),
+            ("Bearer eyJh.eyJi.c-_9, x", "Bearer [token], x"),
+            ("eyJh.eyJi.", "[token]"),
+            ("/a/eyJh/eyJi.x", "/a/eyJh/eyJi.x"),
+            ("eyJeyJa.b.c", "[token]"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(without_tokens(text), want);
         }
     }
 

@@ -76,9 +76,12 @@ fn double(number: f64, place: &Place) -> Result<Number, ConfigError> {
 /// # Errors
 /// What was found there, by kind only, so that no secret shows, and what is accepted.
 pub fn mirror(value: &Value) -> Result<raw::Config, ConfigError> {
+    refuse_null(value, &Place::default())?;
     serde_path_to_error::deserialize(value).map_err(|error| {
         let mut place = Place::default();
         let mut at = Some(value);
+        // What stands where a secret belongs may be one, even as a key.
+        let mut hidden = false;
         for segment in error.path().iter() {
             match segment {
                 Segment::Seq { index } => {
@@ -86,25 +89,47 @@ pub fn mirror(value: &Value) -> Result<raw::Config, ConfigError> {
                     at = at.and_then(|value| value.get(index));
                 }
                 Segment::Map { key } => {
-                    place = place.key(key);
+                    if !hidden || ["env", "base64", "utf8", "encoding"].contains(&key.as_str()) {
+                        place = place.key(key);
+                    }
                     at = at.and_then(|value| value.get(key));
+                    hidden |= key == "secret";
                 }
                 Segment::Enum { .. } | Segment::Unknown => {}
             }
         }
-        place.error(reason(&error.inner().to_string(), at))
+        place.error(reason(&error.inner().to_string(), at, hidden))
     })
 }
 
+/// A key without a value is an accident, such as a list that is commented out: what it would mean
+/// is the opposite of what was there. What a provider publishes is its own affair.
+fn refuse_null(value: &Value, place: &Place) -> Result<(), ConfigError> {
+    match value {
+        Value::Null => Err(place.error("found null: give it a value, or leave the key out")),
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| *name != "jwks")
+            .try_for_each(|(name, value)| refuse_null(value, &place.key(name))),
+        Value::Array(items) => {
+            let mut items = items.iter().enumerate();
+            items.try_for_each(|(index, item)| refuse_null(item, &place.index(index)))
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
 /// serde's message in the words of JSON, and without the value that it shows.
-fn reason(message: &str, at: Option<&Value>) -> String {
+fn reason(message: &str, at: Option<&Value>, hidden: bool) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let (name, accepted) = rest.split_once(", ").unwrap_or((rest, ""));
         let accepted = accepted.trim_start_matches("expected ").trim_start_matches("one of ");
-        return format!("unknown key {name}, accepted: {accepted}");
+        let name = if hidden { "" } else { name };
+        return format!("unknown key {name}, accepted: {accepted}").replace(" ,", ",");
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {
-        return format!("unknown word {rest}");
+        let expected = rest.split_once(", ").map_or(rest, |(_, expected)| expected);
+        return format!("unknown word {}", if hidden { expected } else { rest });
     }
     let Some((_, expected)) = message.rsplit_once(", expected ") else {
         return message.to_owned();
@@ -186,6 +211,15 @@ mod tests {
                 "max_token_bytes: found a number, expected a whole number",
             ),
             ("[]", "configuration: found an array, expected an object"),
+            (
+                r#"{"issuers":{"corp":{"keys":[{"secret":{"encoding":"hunter2"}}]}}}"#,
+                "issuers.corp.keys[0].secret.encoding: unknown word expected",
+            ),
+            (
+                r#"{"issuers":{"corp":{"keys":[{"secret":{"hunter2":1}}]}}}"#,
+                "issuers.corp.keys[0].secret",
+            ),
+            (r#"{"routes":[{"require":null}]}"#, "routes[0].require: found null"),
         ];
         for (text, want) in cases {
             let error = mirror(&json::parse(text.as_bytes()).unwrap()).err().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! From bytes to an [`Engine`]: decoded, mirrored, checked. What loads depends on the bytes and the
+//! From bytes to an [`Engine`](crate::engine::Engine): decoded, mirrored, checked. What loads depends on the bytes and the
 //! named environment variables alone.
 
 pub mod build;

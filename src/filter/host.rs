@@ -107,8 +107,8 @@ fn take(data: *mut u8, size: usize) -> Vec<u8> {
     unsafe { Vec::from_raw_parts(data, size, size) }
 }
 
-/// Writes a line into Envoy's log. A refusal has nowhere to be told.
-pub fn log(level: log::Level, message: &str) {
+/// Writes a line into Envoy's log.
+pub fn log(level: log::Level, message: &str) -> Result<(), Denied> {
     let level = match level {
         log::Level::Trace => 0,
         log::Level::Debug => 1,
@@ -117,7 +117,8 @@ pub fn log(level: log::Level, message: &str) {
         log::Level::Error => 4,
     };
     // SAFETY: the host reads the message within the call.
-    unsafe { ffi::proxy_log(level, message.as_ptr(), message.len()) };
+    let status = unsafe { ffi::proxy_log(level, message.as_ptr(), message.len()) };
+    check("proxy_log", status)
 }
 
 /// Whether Envoy's log prints lines of level info.
@@ -226,14 +227,22 @@ pub fn add_header(map: Map, name: &str, value: &[u8]) -> Result<(), Denied> {
     check("proxy_add_header_map_value", status)
 }
 
-/// A property, by its path with NUL between the parts. `None` where there is none, or the host
-/// tells none.
+/// A property, by its path with NUL between the parts. `None` where there is none.
 pub fn property(path: &str) -> Option<Vec<u8>> {
+    try_property(path).ok().flatten()
+}
+
+/// A property, told apart from a host that tells none.
+pub fn try_property(path: &str) -> Result<Option<Vec<u8>>, Denied> {
+    const NOT_FOUND: u32 = 1;
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: the host reads the path, and writes a pointer and a length, within the call.
     let status =
         unsafe { ffi::proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
-    check("proxy_get_property", status).ok().map(|()| take(data, size))
+    match status {
+        NOT_FOUND => Ok(None),
+        status => check("proxy_get_property", status).map(|()| Some(take(data, size))),
+    }
 }
 
 /// Sets a filter state.

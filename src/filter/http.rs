@@ -83,6 +83,7 @@ impl Http {
         self.draft = Some(Draft::new(&decision, None, &self.gate.node, now));
         // What can still be told is told; the refusal stands all the same.
         let _ = host::set_property("claimgate", &decision.filter_state());
+        self.hide_token();
         let refusal = Refusal::new(Code::InternalError, "");
         let response = response::render(&refusal, self.gate.name(), false, Protocol::Http, None);
         if host::respond(&response).is_err() {
@@ -91,6 +92,16 @@ impl Http {
             std::process::abort();
         }
         Action::Pause
+    }
+
+    /// Takes a token out of the path, which Envoy's access log prints, as far as the host lets it.
+    fn hide_token(&self) {
+        let Some(engine) = &self.gate.engine else { return };
+        let Ok(map) = host::header_map(Map::RequestHeaders) else { return };
+        let Some(headers) = host::pairs(&map) else { return };
+        if let Some(edit) = engine.hide_token(&Request::new(&headers, &HostPeer)) {
+            let _ = apply(&edit);
+        }
     }
 
     fn strip_trailers(&self) -> Result<(), Fault> {
@@ -129,7 +140,9 @@ impl HttpContext for Http {
             u16::try_from(code).ok().filter(|code| *code != 0)
         });
         let line = draft.finish(&End { status, client: client_address(), now });
-        host::log(self.gate.audit_level.get(), &line);
+        if let Err(denied) = host::log(self.gate.audit_level.get(), &line) {
+            self.gate.tell(&denied);
+        }
     }
 }
 

@@ -160,7 +160,11 @@ fn probe() -> Result<(), Denied> {
     host::set_tick_period(TICK)?;
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     let info = host::define_metric(Metric::Gauge, &metrics::name(metrics::INFO, &version))?;
-    host::record_metric(info, 1)
+    host::record_metric(info, 1)?;
+    host::increment_metric(info, 0)?;
+    host::try_property("plugin_name")?;
+    // Audit lines go to the log: without it nothing would be told of who was let in.
+    host::log(log::Level::Debug, "claimgate: the host grants what is needed")
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is the host's side")]

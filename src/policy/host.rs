@@ -10,6 +10,10 @@ use std::fmt;
 pub fn normalise(authority: Option<&[u8]>) -> Result<Cow<'_, str>, &'static str> {
     let authority = authority.ok_or("no host")?;
     let authority = std::str::from_utf8(authority).map_err(|_| "host is not ASCII")?;
+    // RFC 1035 section 2.3.4 has 253 characters, then a final dot and a port.
+    if authority.len() > 260 {
+        return Err("host longer than a name can be");
+    }
     if authority.contains('@') {
         return Err("host with user info");
     }

@@ -77,7 +77,7 @@ impl PathPattern {
     /// Whether it matches the same paths as another, whatever the captures are called.
     pub fn same_shape(&self, other: &Self) -> bool {
         let alike = |pair: (&Segment, &Segment)| match pair {
-            (Segment::Mixed(a), Segment::Mixed(b)) => Mixed::same_shape(a, b),
+            (Segment::Mixed(a), Segment::Mixed(b)) => a.shape() == b.shape(),
             (Segment::Literal(a), Segment::Literal(b)) => a == b,
             (Segment::Any(_), Segment::Any(_)) => true,
             _ => false,
@@ -159,28 +159,33 @@ impl Mixed {
         text.is_empty()
     }
 
-    /// Whether it matches where its wild parts take any text, slashes within a segment included:
-    /// what a person means by a star. Wherever [`Mixed::matches`] says yes, so does this.
+    /// Whether it matches where its wild parts take any text that is not empty: what a person means
+    /// by a star. Wherever [`Mixed::matches`] says yes, so does this.
     pub fn matches_loosely(&self, text: &str) -> bool {
-        let (mut rest, mut anchored) = (text, true);
-        for part in &self.parts {
-            match part {
-                Part::Wild(_) => anchored = false,
-                Part::Literal(literal) if anchored => match rest.strip_prefix(&**literal) {
-                    Some(after) => rest = after,
-                    None => return false,
-                },
-                Part::Literal(literal) => match rest.split_once(&**literal) {
-                    Some((_, after)) => (rest, anchored) = (after, true),
-                    None => return false,
-                },
-            }
+        let mut rest = text;
+        let mut wild = false;
+        for (index, part) in self.parts.iter().enumerate() {
+            let last = index + 1 == self.parts.len();
+            let after = match part {
+                Part::Wild(_) => {
+                    wild = true;
+                    continue;
+                }
+                Part::Literal(literal) if !wild => rest.strip_prefix(&**literal),
+                // What the wild part takes first.
+                Part::Literal(literal) => {
+                    let mut taken = rest.chars();
+                    match taken.next() {
+                        None => None,
+                        Some(_) if last => taken.as_str().strip_suffix(&**literal).map(|_| ""),
+                        Some(_) => taken.as_str().split_once(&**literal).map(|(_, after)| after),
+                    }
+                }
+            };
+            let Some(after) = after else { return false };
+            (rest, wild) = (after, false);
         }
-        let ends = |part: &Part| match part {
-            Part::Literal(literal) => text.ends_with(&**literal),
-            Part::Wild(_) => true,
-        };
-        self.parts.last().is_some_and(ends)
+        wild != rest.is_empty()
     }
 
     /// How many literal characters it has: the more, the more specific.
@@ -194,32 +199,31 @@ impl Mixed {
             .sum()
     }
 
-    /// Whether it matches the same texts as another, whatever the captures are called.
-    pub fn same_shape(&self, other: &Self) -> bool {
-        self.parts.len() == other.parts.len()
-            && self.parts.iter().zip(&other.parts).all(|parts| match parts {
-                (Part::Literal(a), Part::Literal(b)) => a == b,
-                (Part::Wild(_), Part::Wild(_)) => true,
-                _ => false,
-            })
+    /// The pattern without the names of its captures: alike for segments that match the same texts.
+    pub fn shape(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(literal) => literal.to_string(),
+            // No literal holds a star.
+            Part::Wild(_) => "*".to_owned(),
+        };
+        self.parts.iter().map(part).collect()
     }
 
     /// Whether some text may match both: errs on the side of yes.
     pub fn may_overlap(&self, other: &Self) -> bool {
-        let prefix = |mixed: &Self| mixed.parts.first().map_or(String::new(), Part::literal);
-        let suffix = |mixed: &Self| mixed.parts.last().map_or(String::new(), Part::literal);
-        let (a, b) = (prefix(self), prefix(other));
-        let (y, z) = (suffix(self), suffix(other));
-        (a.starts_with(&b) || b.starts_with(&a)) && (y.ends_with(&z) || z.ends_with(&y))
-    }
-}
-
-impl Part {
-    fn literal(&self) -> String {
-        match self {
-            Self::Literal(literal) => literal.to_string(),
-            Self::Wild(_) => String::new(),
-        }
+        let starts = match (self.parts.first(), other.parts.first()) {
+            (Some(Part::Literal(a)), Some(Part::Literal(b))) => {
+                a.starts_with(&**b) || b.starts_with(&**a)
+            }
+            _ => true,
+        };
+        starts
+            && match (self.parts.last(), other.parts.last()) {
+                (Some(Part::Literal(a)), Some(Part::Literal(b))) => {
+                    a.ends_with(&**b) || b.ends_with(&**a)
+                }
+                _ => true,
+            }
     }
 }
 
@@ -381,9 +385,12 @@ mod tests {
         let cases = [
             ("/*.bak", "x.y.bak", true),
             ("/*.bak", "x .bak", true),
-            ("/*.bak", ".bak", true),
+            ("/*.bak", ".bak", false),
+            ("/p*", "p", false),
+            ("/p*e", "pre", true),
+            ("/a*b", "ab", false),
             ("/*.bak", "x.bak.txt", false),
-            ("/a-*-b*", "a-1-2-b", true),
+            ("/a-*-b*", "a-1-2-bx", true),
             ("/a-*-b*", "b-1-b", false),
             ("/{x}-{y}", "no dash", false),
         ];

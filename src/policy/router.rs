@@ -6,6 +6,8 @@ use super::pattern::{Mixed, PathPattern, Segment};
 use super::route::{Methods, Route};
 use hashbrown::HashMap;
 use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 /// What the index found.
 #[derive(Debug, PartialEq, Eq)]
@@ -164,8 +166,8 @@ struct Tree {
 #[derive(Debug, Default)]
 struct Node {
     literals: HashMap<Box<str>, Node>,
-    /// The most literal characters first.
-    mixed: Vec<(Mixed, Node)>,
+    /// By shape, the most literal characters first.
+    mixed: BTreeMap<(Reverse<usize>, String), (Mixed, Node)>,
     any: Option<Box<Node>>,
     end: Option<Leaf>,
     rest: Option<Leaf>,
@@ -217,15 +219,8 @@ impl Tree {
 
 impl Node {
     fn mixed_child(&mut self, mixed: &Mixed) -> &mut Self {
-        let known = self.mixed.iter().position(|(other, _)| other.same_shape(mixed));
-        let index = known.unwrap_or_else(|| {
-            let count = mixed.literal_count();
-            let index = self.mixed.partition_point(|(other, _)| other.literal_count() >= count);
-            self.mixed.insert(index, (mixed.clone(), Self::default()));
-            index
-        });
-        #[allow(clippy::indexing_slicing, reason = "found or inserted just above")]
-        &mut self.mixed[index].1
+        let key = (Reverse(mixed.literal_count()), mixed.shape());
+        &mut self.mixed.entry(key).or_insert_with(|| (mixed.clone(), Self::default())).1
     }
 
     /// The most specific leaf of a path. Each node is visited once at most.
@@ -238,8 +233,8 @@ impl Node {
         }
         // Siblings with equally many literals can both match; what follows decides.
         let mut best: Option<(usize, &Leaf)> = None;
-        for (mixed, node) in &self.mixed {
-            let count = mixed.literal_count();
+        for ((Reverse(count), _), (mixed, node)) in &self.mixed {
+            let count = *count;
             if best.is_some_and(|(found, _)| found > count) {
                 break;
             }
@@ -267,7 +262,7 @@ impl Node {
             .get(&**first)
             .and_then(|node| node.any(rest, takes))
             .or_else(|| {
-                let mut siblings = self.mixed.iter();
+                let mut siblings = self.mixed.values();
                 siblings.find_map(|(mixed, node)| {
                     mixed.matches_loosely(first).then(|| node.any(rest, takes)).flatten()
                 })

@@ -278,7 +278,11 @@ fn is_own(request: &Request<'_>, origin: &str) -> bool {
     let Some((scheme, host)) = origin.split_once("://") else {
         return false;
     };
-    let default = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let default = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return false,
+    };
     let bare = |host: &str| host.strip_suffix(default).unwrap_or(host).to_ascii_lowercase();
     request
         .first(":authority")

@@ -4,7 +4,7 @@ use super::Builder;
 use super::issuer::{claim_path, header_name};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
-use crate::identity::{self, Format, Identity, IdentityHeader, Source};
+use crate::identity::{self, Format, Identity, IdentityHeader, OVERRIDES, Source};
 use crate::token::{ClaimPath, Issuer};
 
 /// Hop-by-hop names (RFC 9110 section 7.6.1) and those that make a request what it is.
@@ -96,6 +96,9 @@ fn settable(name: &str, place: &Place) -> Result<Box<str>, ConfigError> {
             place.error(format!("`{name}` cannot be an identity header: Envoy or HTTP owns it"))
         );
     }
+    if OVERRIDES.contains(&normal.as_str()) {
+        return Err(place.error(format!("`{name}` overrides what policy has judged")));
+    }
     Ok(name)
 }
 
@@ -106,6 +109,9 @@ fn stripped(text: &str, place: &Place) -> Result<Box<str>, ConfigError> {
         None => (text, false),
     };
     let name = header_name(name, place)?;
+    if name.contains('*') {
+        return Err(place.error("`*` stands at the end only: `x-internal-*`"));
+    }
     let normal = identity::normal(&name);
     let needed = REFUSED
         .iter()

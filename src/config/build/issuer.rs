@@ -14,6 +14,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use std::time::Duration;
 
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
+const MAX_CLOCK_SKEW: Duration = Duration::from_secs(86_400);
 
 impl Builder<'_> {
     pub(super) fn issuer(
@@ -51,6 +52,12 @@ impl Builder<'_> {
         let lifetime = &place.key("max_lifetime");
         let lifetime =
             raw.max_lifetime.as_deref().map(|text| duration(text, lifetime)).transpose()?;
+        if skew.is_some_and(|skew| skew > MAX_CLOCK_SKEW) {
+            return Err(place.key("clock_skew").error("more than a day: no clock is that wrong"));
+        }
+        if lifetime.is_some() && raw.allow_no_expiry {
+            return Err(place.key("allow_no_expiry").error("contradicts `max_lifetime`: keep one"));
+        }
         let attributes = raw
             .attributes
             .iter()
@@ -179,10 +186,17 @@ impl Builder<'_> {
         let (text, encoding, place) = match (&secret.env, &secret.base64, &secret.utf8) {
             (Some(name), None, None) => {
                 let place = place.key("env");
+                let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+                if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+                    // Not shown: it may be the secret itself.
+                    return Err(place.error(
+                        "not the name of an environment variable: letters, digits and `_`",
+                    ));
+                }
                 let value = (self.environment)(name).ok_or_else(|| {
                     place.error(format!(
-                        "environment variable `{name}` is not set: hand it over by \
-                         `vm_config.environment_variables`"
+                        "environment variable `{name}` is not set: export it where Envoy \
+                         starts, and hand it over by `vm_config.environment_variables`"
                     ))
                 })?;
                 (value, secret.encoding.unwrap_or(raw::Encoding::Utf8), place)
@@ -242,7 +256,25 @@ fn sources(raw: Option<&[raw::TokenFrom]>, place: &Place) -> Result<Vec<Source>,
         }]);
     };
     check_not_empty(raw, place)?;
-    raw.iter().enumerate().map(|(index, raw)| source(raw, &place.index(index))).collect()
+    let sources: Vec<Source> = raw
+        .iter()
+        .enumerate()
+        .map(|(index, raw)| source(raw, &place.index(index)))
+        .collect::<Result<_, _>>()?;
+    let schemes = |name: &str| {
+        let of = sources
+            .iter()
+            .filter(|source| matches!(source, Source::Header { name: own, .. } if **own == *name));
+        of.count()
+    };
+    let twice = sources.iter().find_map(|source| match source {
+        Source::Header { name, .. } if schemes(name) > 1 => Some(name),
+        _ => None,
+    });
+    match twice {
+        Some(name) => Err(place.error(format!("`{name}` is there twice: one scheme, or none"))),
+        None => Ok(sources),
+    }
 }
 
 fn source(raw: &raw::TokenFrom, place: &Place) -> Result<Source, ConfigError> {
@@ -274,6 +306,17 @@ fn source(raw: &raw::TokenFrom, place: &Place) -> Result<Source, ConfigError> {
     }
     if raw.origins.is_some() && raw.cookie.is_none() {
         return Err(place.key("origins").error("goes with `cookie` only"));
+    }
+    if let Source::Cookie { name, .. } = &source {
+        header_name(name, &place.key("cookie"))?;
+    }
+    let origin = |text: &String| {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', '@', ' ']))
+    };
+    if let Some(index) = raw.origins.iter().flatten().position(|text| !origin(text)) {
+        let place = place.key("origins").index(index);
+        return Err(place.error("an origin is written `https://app.example.com`, with no slash"));
     }
     let empty = match &source {
         Source::Header { .. } => false,

@@ -102,6 +102,12 @@ impl Builder<'_> {
             }
             (carriers(&accepted, issuers, place)?, require)
         };
+        let token_char = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+        let protocol = |name: &String| !name.is_empty() && name.bytes().all(token_char);
+        if let Some(index) = raw.upgrade.iter().position(|name| !protocol(name)) {
+            let place = place.key("upgrade").index(index);
+            return Err(place.error("not the name of a protocol: write `websocket`"));
+        }
         Ok(Route {
             name: name.as_str().into(),
             hosts,
