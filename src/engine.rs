@@ -3,8 +3,9 @@
 use crate::audit::{self, Verdict};
 use crate::identity::Identity;
 use crate::policy::RouteId;
-use crate::policy::condition::{Context, Truth};
+use crate::policy::condition::Context;
 use crate::policy::host;
+use crate::policy::operator::Truth;
 use crate::policy::path::{SafePath, Segments};
 use crate::policy::route::{Mode, Route, TokenMode};
 use crate::policy::router::{Match, Router};

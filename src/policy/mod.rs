@@ -2,6 +2,7 @@
 
 pub mod condition;
 pub mod host;
+pub mod operator;
 pub mod path;
 pub mod pattern;
 pub mod route;
