@@ -134,7 +134,7 @@ impl Condition {
                 }
                 truth
             }
-            Self::Not(part) => part.judge(context, assume_scopes).not(),
+            Self::Not(part) => !part.judge(context, assume_scopes),
             Self::ByIssuer(parts) => match context.token {
                 None => Truth::Unknown,
                 Some(token) => match parts.get(token.issuer().0) {

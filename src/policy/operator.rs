@@ -54,9 +54,11 @@ impl From<bool> for Truth {
     }
 }
 
-impl Truth {
-    /// The negation: unknown stays unknown.
-    pub fn not(self) -> Self {
+/// The negation: unknown stays unknown.
+impl std::ops::Not for Truth {
+    type Output = Self;
+
+    fn not(self) -> Self {
         match self {
             Self::False => Self::True,
             Self::Unknown => Self::Unknown,
