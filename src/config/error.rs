@@ -7,11 +7,6 @@ use std::fmt;
 pub struct Place(String);
 
 impl Place {
-    /// A place by its text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
     /// The member of this name.
     pub fn key(&self, name: &str) -> Self {
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));

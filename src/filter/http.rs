@@ -80,28 +80,27 @@ impl Http {
         let now = host::now().unwrap_or(Timestamp::from_nanos(0));
         let why = why.to_string();
         let decision = Decision::internal_error(self.gate.name(), &why);
-        self.draft = Some(Draft::new(&decision, None, &self.gate.node, now));
-        // What can still be told is told; the refusal stands all the same.
+        let map = host::header_map(Map::RequestHeaders).ok();
+        let headers = map.as_deref().and_then(host::pairs);
+        let request = headers.as_deref().map(|headers| Request::new(headers, &HostPeer));
+        self.draft = Some(Draft::new(&decision, request.as_ref(), &self.gate.node, now));
+        // What can still be told or hidden is; the refusal stands all the same.
         let _ = host::set_property("claimgate", &decision.filter_state());
-        self.hide_token();
+        if let (Some(engine), Some(request)) = (&self.gate.engine, &request)
+            && let Some(edit) = engine.hide_token(request)
+        {
+            let _ = apply(&edit);
+        }
+        let header = |name| request.as_ref().and_then(|request| request.first(name));
+        let (protocol, id) = (Protocol::of(header("content-type")), header("x-request-id"));
         let refusal = Refusal::new(Code::InternalError, "");
-        let response = response::render(&refusal, self.gate.name(), false, Protocol::Http, None);
+        let response = response::render(&refusal, self.gate.name(), false, protocol, id);
         if host::respond(&response).is_err() {
             // The host takes no answer either. A trap makes Envoy refuse the request; anything else
             // would leave it open or hanging.
             std::process::abort();
         }
         Action::Pause
-    }
-
-    /// Takes a token out of the path, which Envoy's access log prints, as far as the host lets it.
-    fn hide_token(&self) {
-        let Some(engine) = &self.gate.engine else { return };
-        let Ok(map) = host::header_map(Map::RequestHeaders) else { return };
-        let Some(headers) = host::pairs(&map) else { return };
-        if let Some(edit) = engine.hide_token(&Request::new(&headers, &HostPeer)) {
-            let _ = apply(&edit);
-        }
     }
 
     fn strip_trailers(&self) -> Result<(), Fault> {

@@ -32,6 +32,8 @@ pub struct Router {
     under: HashMap<Box<str>, Tree>,
     every: Tree,
     unnamed: Tree,
+    /// Whether any segment has wild parts beside literals: only then do strict and loose differ.
+    mixed: bool,
 }
 
 impl Router {
@@ -40,6 +42,8 @@ impl Router {
         let mut router = Self::default();
         for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.deny == deny) {
             for pattern in &route.paths {
+                router.mixed |=
+                    pattern.segments.iter().any(|segment| matches!(segment, Segment::Mixed(_)));
                 let insert = |tree: &mut Tree| tree.insert(pattern, RouteId(index));
                 if route.hosts.is_empty() {
                     insert(&mut router.unnamed);
@@ -65,7 +69,7 @@ impl Router {
     /// that names the host, then the one that lists the method.
     pub fn find(&self, routes: &[Route], host: &str, path: &[Cow<'_, str>], method: &str) -> Match {
         let leaf = self.leaf(host, path, Stars::Strict);
-        let loose = self.leaf(host, path, Stars::Loose);
+        let loose = if self.mixed { self.leaf(host, path, Stars::Loose) } else { leaf };
         let Some(leaf) = leaf.filter(|leaf| loose.is_some_and(|loose| std::ptr::eq(*leaf, loose)))
         else {
             return if loose.is_some() { Match::Ambiguous } else { Match::None };

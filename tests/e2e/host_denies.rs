@@ -27,6 +27,12 @@ fn check(function: &'static str) {
     table.check();
     let own = proxy.envoy.log.own_lines_from(0);
     assert!(own.contains(function), "the filter does not say why: {own}");
+    let recorded = proxy.envoy.log.audit(|record| {
+        record["event.code"] == "internal_error"
+            && record["url.path"] == "/closed"
+            && record["event.reason"].as_str().is_some_and(|reason| !reason.is_empty())
+    });
+    assert!(recorded.is_some(), "no record says which request was refused");
 }
 
 #[test]
