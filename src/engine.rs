@@ -1,6 +1,6 @@
 //! The whole decision: no I/O, no host, no clock.
 
-use crate::audit::{self, Verdict};
+use crate::audit::{self, Selection, Verdict};
 use crate::identity::Identity;
 use crate::policy::RouteId;
 use crate::policy::condition::Context;
@@ -14,9 +14,11 @@ use crate::request::Request;
 use crate::response::{Code, Refusal};
 use crate::time::Timestamp;
 use crate::token::extract::{self, Found, Source};
-use crate::token::verify::{self, Failure};
-use crate::token::{Error, Issuer, IssuerId, VerifiedToken};
+use crate::token::verify::Failure;
+use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// A loaded policy.
 #[derive(Debug)]
@@ -35,23 +37,25 @@ pub struct Engine {
     pub query_sources: Vec<Source>,
     /// Identity headers.
     pub identity: Identity,
+    /// Which decisions are recorded.
+    pub audit: Selection,
     /// Whether paths are matched without case.
     pub fold_case: bool,
     /// The longest token, in bytes.
     pub max_token_bytes: usize,
     /// Whether refusals refuse.
     pub mode: Mode,
+    /// Keys, and what was found out of tokens by them: the one part that changes.
+    pub trust: RefCell<Trust>,
 }
 
 /// A change of the request's headers.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Edit<'r> {
+pub enum Edit<'a> {
     /// Remove every value of this name.
-    Remove(Cow<'r, [u8]>),
+    Remove(&'a [u8]),
     /// Replace all values of this name by one.
-    Replace(String, Vec<u8>),
-    /// Add a header that is not there.
-    Add(String, String),
+    Replace(&'a str, Vec<u8>),
 }
 
 /// Shows names only: a value may hold what is left of a cookie.
@@ -60,14 +64,13 @@ impl std::fmt::Debug for Edit<'_> {
         match self {
             Self::Remove(name) => write!(f, "Remove({})", String::from_utf8_lossy(name)),
             Self::Replace(name, _) => write!(f, "Replace({name})"),
-            Self::Add(name, _) => write!(f, "Add({name})"),
         }
     }
 }
 
 /// What was decided, and what a record says of it.
 #[derive(Debug)]
-pub struct Outcome<'r> {
+pub struct Outcome<'a> {
     /// The refusal, where the request is to be answered with one.
     pub refusal: Option<Refusal>,
     /// The refusal that shadow mode let pass.
@@ -75,7 +78,7 @@ pub struct Outcome<'r> {
     /// Why a token that `lenient` counts as absent did not verify.
     pub lenient: Option<Refusal>,
     /// Changes to the request, also where it is refused.
-    pub edits: Vec<Edit<'r>>,
+    pub edits: Vec<Edit<'a>>,
     /// The route.
     pub route: Option<RouteId>,
     /// Whether refusals refused.
@@ -83,11 +86,13 @@ pub struct Outcome<'r> {
     /// Whether the request carried a token where the route looks for one.
     pub token_sent: bool,
     /// The verified token.
-    pub token: Option<VerifiedToken>,
+    pub token: Option<Rc<VerifiedToken>>,
+    /// Whether keys are being fetched that may change the decision: it may wait for them.
+    pub awaits_keys: bool,
     /// What a token that did not verify says of itself: its issuer and the id of its key.
     pub unverified: Option<(IssuerId, Option<String>)>,
     /// The safe host.
-    pub host: Option<Cow<'r, str>>,
+    pub host: Option<Cow<'a, str>>,
 }
 
 impl Outcome<'_> {
@@ -108,7 +113,7 @@ impl Outcome<'_> {
 
 impl Engine {
     /// Decides on a request.
-    pub fn decide<'r>(&self, request: &Request<'r>, now: Timestamp) -> Outcome<'r> {
+    pub fn decide<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
         let mut outcome = Outcome {
             refusal: None,
             shadowed: None,
@@ -118,12 +123,13 @@ impl Engine {
             mode: self.mode,
             token_sent: false,
             token: None,
+            awaits_keys: false,
             unverified: None,
             host: None,
         };
         let judged = self.judge(request, now, &mut outcome);
         match judged {
-            Ok(()) => self.admit(request, &mut outcome),
+            Ok(()) => self.remove_token(request, &mut outcome),
             Err(refusal) if outcome.mode == Mode::Shadow => {
                 outcome.shadowed = Some(refusal);
                 self.remove_token(request, &mut outcome);
@@ -137,15 +143,25 @@ impl Engine {
     }
 
     /// Takes every token out of the path of a refused request: Envoy's access log prints it.
-    pub fn hide_token<'r>(&self, request: &Request<'_>) -> Option<Edit<'r>> {
+    pub fn hide_token(&self, request: &Request<'_>) -> Option<Edit<'static>> {
         let path = extract::without_parameters(request, self.query_sources.iter())?;
-        Some(Edit::Replace(":path".into(), path))
+        Some(Edit::Replace(":path", path))
+    }
+
+    /// The identity headers that an admitted request is given, none of which is there any more.
+    pub fn identity_headers<'o>(&self, outcome: &'o Outcome<'_>) -> &'o [(Box<str>, String)] {
+        match (&outcome.token, outcome.verdict()) {
+            (Some(token), Verdict::Allowed) => {
+                token.headers(|| self.identity.headers(token, &self.issuers))
+            }
+            (None, _) | (_, Verdict::Denied | Verdict::ShadowDenied) => &[],
+        }
     }
 
     /// A decision in the words of records and filter state.
     pub fn describe<'a>(&'a self, outcome: &'a Outcome<'_>) -> audit::Decision<'a> {
         let refused = outcome.refused();
-        let token = outcome.token.as_ref();
+        let token = outcome.token.as_deref();
         let unverified = outcome.unverified.as_ref().filter(|_| token.is_none());
         let issuer = token.map(VerifiedToken::issuer).or(unverified.map(|(issuer, _)| *issuer));
         audit::Decision {
@@ -172,10 +188,10 @@ impl Engine {
         self.identity.manages(name)
     }
 
-    fn strip<'r>(&self, request: &Request<'r>) -> Vec<Edit<'r>> {
-        let mut edits: Vec<Edit<'r>> = Vec::new();
+    fn strip<'a>(&self, request: &Request<'a>) -> Vec<Edit<'a>> {
+        let mut edits: Vec<Edit<'a>> = Vec::new();
         for (name, _) in request.headers() {
-            let edit = Edit::Remove(Cow::Borrowed(*name));
+            let edit = Edit::Remove(name);
             if self.identity.manages(name) && !edits.contains(&edit) {
                 edits.push(edit);
             }
@@ -184,11 +200,11 @@ impl Engine {
     }
 
     /// The way of a request (interface 1.1).
-    fn judge<'r>(
-        &self,
-        request: &Request<'r>,
+    fn judge<'a>(
+        &'a self,
+        request: &Request<'a>,
         now: Timestamp,
-        outcome: &mut Outcome<'r>,
+        outcome: &mut Outcome<'a>,
     ) -> Result<(), Refusal> {
         let host = host::normalise(request.first(":authority"))
             .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))?;
@@ -211,6 +227,7 @@ impl Engine {
             }
             Ok(token) => token,
             Err(failure) => {
+                outcome.awaits_keys = failure.awaits_keys;
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
                 let refusal = Refusal::from(&failure.error);
                 if route.token != TokenMode::Lenient {
@@ -222,7 +239,7 @@ impl Engine {
         };
         let (token, places) = token.unzip();
         outcome.token = token;
-        let token = outcome.token.as_ref();
+        let token = outcome.token.as_deref();
         if let (Some(token), Some(places)) = (token, places) {
             check_origin(request, route, places, token.issuer())?;
         }
@@ -318,26 +335,18 @@ impl Engine {
         request: &Request<'_>,
         route: &Route,
         now: Timestamp,
-    ) -> Result<Option<(VerifiedToken, u64)>, Failure> {
+    ) -> Result<Option<(Rc<VerifiedToken>, u64)>, Failure> {
         let Some(Found { token, places }) = extract::find(request, &route.carriers)? else {
             return Ok(None);
         };
         let carried = |id: IssuerId| route.carriers_of(places, id).next().is_some();
-        let verified = verify::verify(&token, &self.issuers, carried, self.max_token_bytes, now)?;
+        let mut trust = self.trust.try_borrow_mut().map_err(|_| Error::KeysUnavailable)?;
+        let verified = trust.verify(&token, &self.issuers, carried, self.max_token_bytes, now)?;
         Ok(Some((verified, places)))
     }
 
-    /// Takes the token out of an admitted request, and sets the identity headers.
-    fn admit(&self, request: &Request<'_>, outcome: &mut Outcome<'_>) {
-        self.remove_token(request, outcome);
-        if let Some(token) = &outcome.token {
-            let headers = self.identity.headers(token, &self.issuers);
-            outcome.edits.extend(headers.map(|(name, value)| Edit::Add(name.to_owned(), value)));
-        }
-    }
-
     /// Takes the token out of a request that passes, but for a filter that is itself on trial.
-    fn remove_token(&self, request: &Request<'_>, outcome: &mut Outcome<'_>) {
+    fn remove_token<'a>(&'a self, request: &Request<'_>, outcome: &mut Outcome<'a>) {
         let issuer = outcome.token.as_ref().and_then(|token| self.issuers.get(token.issuer().0));
         let forward = issuer.is_some_and(|issuer| issuer.forward_token);
         if !outcome.token_sent || forward || self.mode == Mode::Shadow {
@@ -347,7 +356,7 @@ impl Engine {
         let sources = route.carriers.iter().map(|carrier| &carrier.source);
         for removal in extract::removals(request, sources) {
             outcome.edits.push(match removal.rest {
-                None => Edit::Remove(Cow::Owned(removal.name.into_bytes())),
+                None => Edit::Remove(removal.name.as_bytes()),
                 Some(rest) => Edit::Replace(removal.name, rest),
             });
         }

@@ -1,5 +1,6 @@
 //! From a [`VerifiedToken`] to header edits, and the names that no client may send.
 
+use crate::token::verify::Headers;
 use crate::token::{ClaimPath, Issuer, VerifiedToken};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -96,13 +97,9 @@ impl Identity {
     }
 
     /// The headers that a token gives.
-    pub fn headers<'a>(
-        &'a self,
-        token: &'a VerifiedToken,
-        issuers: &'a [Issuer],
-    ) -> impl Iterator<Item = (&'a str, String)> {
-        let set = self.headers.iter().filter_map(move |header| {
-            let claims = token.claims();
+    pub fn headers(&self, token: &VerifiedToken, issuers: &[Issuer]) -> Headers {
+        let claims = token.claims();
+        let set = self.headers.iter().filter_map(|header| {
             let value: Option<Cow<'_, Value>> = match &header.source {
                 Source::Claim(path) => path.value(claims).map(Cow::Borrowed),
                 Source::Attribute(paths) => {
@@ -113,13 +110,13 @@ impl Identity {
                     Some(Cow::Owned(Value::String(name)))
                 }
             };
-            Some((&*header.name, write(&*value?, header.format)?))
+            Some((header.name.clone(), write(&*value?, header.format)?))
         });
         let payload = self.payload.iter().filter_map(|name| {
-            let json = serde_json::to_vec(token.claims()).ok()?;
-            Some((&**name, URL_SAFE_NO_PAD.encode(json)))
+            let json = serde_json::to_vec(claims).ok()?;
+            Some((name.clone(), URL_SAFE_NO_PAD.encode(json)))
         });
-        set.chain(payload)
+        set.chain(payload).collect()
     }
 }
 

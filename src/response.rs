@@ -32,6 +32,7 @@ pub enum Code {
     ScopeInsufficient,
     OriginRefused,
     MethodNotAllowed,
+    KeysUnavailable,
     InternalError,
 }
 
@@ -39,7 +40,7 @@ use Code::*;
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         HostAmbiguous,
         PathAmbiguous,
         TokenAmbiguous,
@@ -63,6 +64,7 @@ impl Code {
         ScopeInsufficient,
         OriginRefused,
         MethodNotAllowed,
+        KeysUnavailable,
         InternalError,
     ];
 
@@ -78,6 +80,7 @@ impl Code {
             Error::AlgorithmNotAllowed => AlgorithmNotAllowed,
             Error::IssuerUnknown => IssuerUnknown,
             Error::KeyUnknown => KeyUnknown,
+            Error::KeysUnavailable => KeysUnavailable,
             Error::SignatureInvalid => SignatureInvalid,
             Error::Expired { .. } => TokenExpired,
             Error::NotYetValid { .. } => TokenNotYetValid,
@@ -165,6 +168,9 @@ impl Code {
             }
             OriginRefused => row!("origin_refused", 403, "The request comes from a foreign origin"),
             MethodNotAllowed => row!("method_not_allowed", 405, "The method is not allowed here"),
+            KeysUnavailable => {
+                row!("keys_unavailable", 503, "The issuer's keys are not available")
+            }
             InternalError => row!("internal_error", 503, "The access proxy cannot decide"),
         }
     }

@@ -206,10 +206,8 @@ fn a_refused_path_keeps_no_token() {
             [(b":method", b"GET"), (b":authority", b"app.test"), (b":path", path.as_bytes())];
         let request = Request::new(&headers, &UnknownPeer);
         let outcome = loaded.engine.decide(&request, Timestamp::from_secs(NOW));
-        let cleaned = claimgate::engine::Edit::Replace(
-            ":path".to_owned(),
-            format!("{target}?a=1&b=2").into_bytes(),
-        );
+        let cleaned =
+            claimgate::engine::Edit::Replace(":path", format!("{target}?a=1&b=2").into_bytes());
         assert!(outcome.edits.contains(&cleaned), "{target}");
         assert!(!format!("{outcome:?}").contains("x.y.z"), "Debug shows the token");
     }

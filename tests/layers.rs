@@ -13,9 +13,10 @@ const RULES: [(&[&str], &[&str]); 8] = [
     (
         &[
             "jwt_simple",
-            "superboring",
-            "ed25519_compact",
-            "hmac_sha",
+            "ed25519_dalek",
+            "hmac::",
+            "sha2::",
+            "rsa::",
             "p256::",
             "p384::",
             "p521::",

@@ -43,6 +43,25 @@ impl Verdict {
     }
 }
 
+/// Which decisions are recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection {
+    /// Those that let the request pass.
+    pub allowed: bool,
+    /// Those that refuse it, or would but for shadow mode.
+    pub denied: bool,
+}
+
+impl Selection {
+    /// Whether such a decision is recorded.
+    pub fn records(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Allowed => self.allowed,
+            Verdict::Denied | Verdict::ShadowDenied => self.denied,
+        }
+    }
+}
+
 /// The word for a decision that has no code.
 pub const NO_CODE: &str = "allowed";
 

@@ -43,6 +43,7 @@ raw! {
         conditions: BTreeMap<String, Condition>,
         routes: Vec<Route>,
         identity: Identity,
+        audit: Audit,
         path_safety: PathSafety,
         max_token_bytes: Option<usize>,
         mode: Option<Mode>,
@@ -73,8 +74,19 @@ raw! {
         jwks: Option<Value>,
         pem: Option<String>,
         secret: Option<Secret>,
+        remote: Option<Remote>,
         kid: Option<String>,
         algorithms: Option<Vec<String>>,
+    }
+
+    /// A key set that is fetched.
+    #[allow(missing_docs, reason = "the interface names and explains each member")]
+    struct Remote {
+        cluster: Option<String>,
+        url: Option<String>,
+        refresh: Option<String>,
+        timeout: Option<String>,
+        max_stale: Option<String>,
     }
 
     /// A secret.
@@ -160,6 +172,13 @@ raw! {
         strip: Vec<String>,
     }
 
+    /// What is recorded.
+    #[allow(missing_docs, reason = "the interface names and explains each member")]
+    struct Audit {
+        allowed: Option<Share>,
+        denied: Option<Share>,
+    }
+
     /// Path safety.
     #[allow(missing_docs, reason = "the interface names and explains each member")]
     struct PathSafety {
@@ -183,6 +202,8 @@ macro_rules! words {
 words! {
     /// How an environment variable writes a secret.
     enum Encoding { Utf8, Base64, Pem, }
+    /// Which decisions are recorded.
+    enum Share { All, None, }
     /// What a route asks of the token.
     enum Token { Required, Optional, Lenient, None, }
     /// Whether refusals refuse.

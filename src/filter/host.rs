@@ -16,6 +16,17 @@ pub enum Map {
     RequestHeaders = 0,
     /// Request trailers.
     RequestTrailers = 1,
+    /// Headers of the answer to a call.
+    CallResponseHeaders = 6,
+}
+
+/// A buffer.
+#[derive(Clone, Copy)]
+pub enum Buffer {
+    /// Body of the answer to a call.
+    CallResponseBody = 4,
+    /// The plugin's configuration.
+    PluginConfiguration = 7,
 }
 
 /// What a metric counts.
@@ -49,6 +60,8 @@ mod ffi {
         pub fn proxy_get_log_level(level: *mut u32) -> u32;
         pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
         pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+        pub fn proxy_set_effective_context(context: u32) -> u32;
+        pub fn proxy_continue_stream(stream: u32) -> u32;
         pub fn proxy_get_buffer_bytes(
             kind: u32,
             start: usize,
@@ -86,6 +99,14 @@ mod ffi {
             headers: *const u8,
             headers_size: usize,
             grpc_status: i32,
+        ) -> u32;
+        pub fn proxy_call_foreign_function(
+            name: *const u8,
+            name_size: usize,
+            argument: *const u8,
+            argument_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
         ) -> u32;
         pub fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
@@ -144,17 +165,30 @@ pub fn set_tick_period(millis: u32) -> Result<(), Denied> {
     check("proxy_set_tick_period_milliseconds", status)
 }
 
-/// The plugin's configuration, of a size that the host has told.
-pub fn plugin_configuration(size: usize) -> Result<Vec<u8>, Denied> {
-    const PLUGIN_CONFIGURATION: u32 = 7;
+/// Acts for another context until the callback ends or this is called again.
+pub fn set_effective_context(context: u32) -> Result<(), Denied> {
+    // SAFETY: takes a number only.
+    let status = unsafe { ffi::proxy_set_effective_context(context) };
+    check("proxy_set_effective_context", status)
+}
+
+/// Lets a request go on that was paused.
+pub fn continue_request() -> Result<(), Denied> {
+    const REQUEST: u32 = 0;
+    // SAFETY: takes a number only.
+    let status = unsafe { ffi::proxy_continue_stream(REQUEST) };
+    check("proxy_continue_stream", status)
+}
+
+/// A buffer, of a size that the host has told.
+pub fn buffer(kind: Buffer, size: usize) -> Result<Vec<u8>, Denied> {
     if size == 0 {
         return Ok(Vec::new());
     }
     let (mut data, mut length) = (null_mut(), 0);
     // SAFETY: the host writes a pointer and a length within the call.
-    let status = unsafe {
-        ffi::proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, &mut data, &mut length)
-    };
+    let status =
+        unsafe { ffi::proxy_get_buffer_bytes(kind as u32, 0, size, &mut data, &mut length) };
     check("proxy_get_buffer_bytes", status).map(|()| take(data, length))
 }
 
@@ -251,6 +285,24 @@ pub fn set_property(name: &str, value: &str) -> Result<(), Denied> {
     let status =
         unsafe { ffi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     check("proxy_set_property", status)
+}
+
+/// Envoy's foreign function `verify_signature`. `None` where there is none, or it fails.
+pub fn verify_signature(argument: &[u8]) -> Option<Vec<u8>> {
+    const NAME: &str = "verify_signature";
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: the host reads name and argument, and writes a pointer and a length, within the call.
+    let status = unsafe {
+        ffi::proxy_call_foreign_function(
+            NAME.as_ptr(),
+            NAME.len(),
+            argument.as_ptr(),
+            argument.len(),
+            &mut data,
+            &mut size,
+        )
+    };
+    (status == 0).then(|| take(data, size))
 }
 
 /// Answers the request.

@@ -4,18 +4,38 @@ use super::host::{self, Denied, Map};
 use super::root::Gate;
 use crate::audit::{Decision, Draft, End, Verdict};
 use crate::engine::{Edit, Engine, Outcome};
+use crate::policy::route::Mode;
 use crate::request::{CertificateField, Peer, Request};
 use crate::response::{self, Code, Protocol, Refusal};
 use crate::time::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
+use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// See the module.
+/// The context of one stream.
 pub struct Http {
+    context: u32,
+    stream: Rc<Stream>,
+}
+
+/// What is kept of one stream, also while it waits and the root context acts for it.
+pub struct Stream {
     gate: Rc<Gate>,
-    draft: Option<Draft>,
+    waits: Cell<bool>,
+    draft: RefCell<Option<Draft>>,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It goes on.
+    Pass,
+    /// It was answered.
+    Refused,
+    /// It is not decided yet.
+    Wait,
 }
 
 /// Why no decision could be carried out.
@@ -44,35 +64,64 @@ const CUT_SHORT: Fault = Fault::Broken("the host's headers are cut short");
 
 impl Http {
     /// A stream's context.
-    pub fn new(gate: Rc<Gate>) -> Self {
-        Self { gate, draft: None }
+    pub fn new(context: u32, gate: Rc<Gate>) -> Self {
+        let stream = Stream { gate, waits: Cell::new(false), draft: RefCell::default() };
+        Self { context, stream: Rc::new(stream) }
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        self.stream.waits.set(false);
+    }
+}
+
+impl Stream {
+    /// Whether it is not decided yet.
+    pub fn is_waiting(&self) -> bool {
+        self.waits.get()
     }
 
-    fn decide(&mut self) -> Result<Action, Fault> {
-        let gate = Rc::clone(&self.gate);
+    /// Decides on the request, and carries that out.
+    pub fn step(&self, may_wait: bool) -> Step {
+        let step = self.decide(may_wait).unwrap_or_else(|why| self.refuse(&why));
+        self.waits.set(step == Step::Wait);
+        step
+    }
+
+    fn decide(&self, may_wait: bool) -> Result<Step, Fault> {
+        let gate = &*self.gate;
         let engine = gate.engine.as_ref().ok_or(CLOSED)?;
         let now = host::now()?;
         let map = host::header_map(Map::RequestHeaders)?;
         let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
         let request = Request::new(&headers, &HostPeer);
         let outcome = engine.decide(&request, now);
+        if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
+            return Ok(Step::Wait);
+        }
         // From here on the stream ends with a record.
         let decision = engine.describe(&outcome);
-        self.draft = Some(Draft::new(&decision, Some(&request), &gate.node, now));
+        if engine.audit.records(decision.verdict) {
+            self.draft.replace(Some(Draft::new(&decision, Some(&request), &gate.node, now)));
+        }
         for edit in &outcome.edits {
             apply(edit)?;
         }
+        for (name, value) in engine.identity_headers(&outcome) {
+            host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
+        }
         host::set_property("claimgate", &decision.filter_state())?;
-        let action = carry_out(engine, &request, &outcome)?;
+        let step = carry_out(engine, &request, &outcome)?;
         if let Ok(mut counters) = gate.counters.try_borrow_mut() {
             let code = outcome.refused().map(|refusal| refusal.code);
             counters.count(outcome.route, outcome.verdict(), code);
         }
-        Ok(action)
+        Ok(step)
     }
 
     /// Refuses a request on which no decision could be carried out.
-    fn refuse(&mut self, why: &Fault) -> Action {
+    fn refuse(&self, why: &Fault) -> Step {
         self.gate.tell(why);
         if let Ok(mut counters) = self.gate.counters.try_borrow_mut() {
             counters.count(None, Verdict::Denied, Some(Code::InternalError));
@@ -83,7 +132,7 @@ impl Http {
         let map = host::header_map(Map::RequestHeaders).ok();
         let headers = map.as_deref().and_then(host::pairs);
         let request = headers.as_deref().map(|headers| Request::new(headers, &HostPeer));
-        self.draft = Some(Draft::new(&decision, request.as_ref(), &self.gate.node, now));
+        self.draft.replace(Some(Draft::new(&decision, request.as_ref(), &self.gate.node, now)));
         // What can still be told or hidden is; the refusal stands all the same.
         let _ = host::set_property("claimgate", &decision.filter_state());
         if let (Some(engine), Some(request)) = (&self.gate.engine, &request)
@@ -100,7 +149,7 @@ impl Http {
             // would leave it open or hanging.
             std::process::abort();
         }
-        Action::Pause
+        Step::Refused
     }
 
     fn strip_trailers(&self) -> Result<(), Fault> {
@@ -118,18 +167,39 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        self.decide().unwrap_or_else(|why| self.refuse(&why))
+        let gate = &self.stream.gate;
+        match self.stream.step(gate.waiting.has_room()) {
+            Step::Pass => Action::Continue,
+            Step::Refused => Action::Pause,
+            Step::Wait => {
+                let now = host::now().unwrap_or(Timestamp::from_nanos(0));
+                gate.waiting.push(self.context, Rc::clone(&self.stream), now);
+                gate.hurry();
+                Action::Pause
+            }
+        }
+    }
+
+    /// Called while a request waits only where the host stops the headers alone.
+    fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
+        if self.stream.is_waiting() { Action::Pause } else { Action::Continue }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        match self.strip_trailers() {
+        match self.stream.strip_trailers() {
+            Ok(()) if self.stream.is_waiting() => Action::Pause,
             Ok(()) => Action::Continue,
-            Err(why) => self.refuse(&why),
+            Err(why) => {
+                self.stream.waits.set(false);
+                self.stream.refuse(&why);
+                Action::Pause
+            }
         }
     }
 
     fn on_log(&mut self) {
-        let Some(draft) = self.draft.take() else {
+        self.stream.waits.set(false);
+        let Some(draft) = self.stream.draft.take() else {
             return;
         };
         let now = host::now().unwrap_or(Timestamp::from_nanos(0));
@@ -139,8 +209,8 @@ impl HttpContext for Http {
             u16::try_from(code).ok().filter(|code| *code != 0)
         });
         let line = draft.finish(&End { status, client: client_address(), now });
-        if let Err(denied) = host::log(self.gate.audit_level.get(), &line) {
-            self.gate.tell(&denied);
+        if let Err(denied) = host::log(self.stream.gate.audit_level.get(), &line) {
+            self.stream.gate.tell(&denied);
         }
     }
 }
@@ -153,23 +223,18 @@ fn apply(edit: &Edit<'_>) -> Result<(), Denied> {
             host::remove_header(Map::RequestHeaders, name.as_bytes())?;
             host::add_header(Map::RequestHeaders, name, value)
         }
-        Edit::Add(name, value) => host::add_header(Map::RequestHeaders, name, value.as_bytes()),
     }
 }
 
-fn carry_out(
-    engine: &Engine,
-    request: &Request<'_>,
-    outcome: &Outcome<'_>,
-) -> Result<Action, Fault> {
+fn carry_out(engine: &Engine, request: &Request<'_>, outcome: &Outcome<'_>) -> Result<Step, Fault> {
     let Some(refusal) = &outcome.refusal else {
-        return Ok(Action::Continue);
+        return Ok(Step::Pass);
     };
     let protocol = Protocol::of(request.first("content-type"));
     let id = request.first("x-request-id");
     let response = response::render(refusal, &engine.name, outcome.token_sent, protocol, id);
     host::respond(&response)?;
-    Ok(Action::Pause)
+    Ok(Step::Refused)
 }
 
 /// The connection, asked by properties.

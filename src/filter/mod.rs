@@ -1,9 +1,11 @@
 //! The Proxy-Wasm filter: the only place that names the host.
 
 mod counters;
+mod fetch;
 mod host;
 mod http;
 mod root;
+mod waiting;
 
 use std::panic;
 
@@ -44,5 +46,5 @@ fn start() {
         let _ =
             host::log(log::Level::Error, &format!("claimgate: panic at {place}: this is a defect"));
     }));
-    proxy_wasm::set_root_context(|_| Box::new(root::Root::default()));
+    proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
 }

@@ -1,25 +1,39 @@
 //! The root context: loads the configuration, ticks, and makes a context for each stream.
 
 use super::counters::Counters;
-use super::host::{self, Denied, Metric};
+use super::fetch;
+use super::host::{self, Buffer, Denied, Metric};
 use super::http::Http;
+use super::waiting::Waiting;
 use crate::config;
 use crate::engine::Engine;
 use crate::metrics;
-use crate::token::signature::Portable;
+use crate::token::keyring::RemoteId;
+use crate::token::signature::Hosted;
+use hashbrown::HashMap;
 use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// How often counters are flushed, in milliseconds.
+/// How often counters are flushed and what is due is looked for, in milliseconds.
 const TICK: u32 = 1000;
+/// How often while requests wait.
+const FAST_TICK: u32 = 50;
 
 /// What the streams of one configuration share in one worker.
 pub struct Gate {
     /// The policy; none refuses every request.
     pub engine: Option<Engine>,
+    /// What prepares keys.
+    pub backend: Hosted,
+    /// The fetches that are under way, by the host's names for them.
+    pub calls: RefCell<HashMap<u32, RemoteId>>,
+    /// The requests that wait for them.
+    pub waiting: Waiting,
+    /// The period of the tick that was last asked for, in milliseconds.
+    period: Cell<u32>,
     /// Envoy's node id.
     pub node: String,
     /// The level of audit lines: info where the host prints it, else warn.
@@ -33,9 +47,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    fn new(engine: Option<Engine>) -> Self {
+    fn new(engine: Option<Engine>, backend: Hosted) -> Self {
         Self {
             engine,
+            backend,
+            calls: RefCell::default(),
+            waiting: Waiting::default(),
+            period: Cell::new(TICK),
             node: String::new(),
             audit_level: Cell::new(log::Level::Warn),
             counters: RefCell::default(),
@@ -56,9 +74,20 @@ impl Gate {
         }
     }
 
-    fn tick(&self) {
-        let info = host::logs_info();
-        self.audit_level.set(if info { log::Level::Info } else { log::Level::Warn });
+    /// Asks for ticks to come soon: a request waits.
+    pub fn hurry(&self) {
+        self.set_period(FAST_TICK);
+    }
+
+    fn set_period(&self, period: u32) {
+        if self.period.replace(period) != period
+            && let Err(denied) = host::set_tick_period(period)
+        {
+            self.tell(&denied);
+        }
+    }
+
+    fn flush(&self) {
         if let Ok(mut counters) = self.counters.try_borrow_mut()
             && let Err(denied) = counters.flush(self.name(), self.engine.as_ref())
             && !self.uncounted.replace(true)
@@ -66,41 +95,77 @@ impl Gate {
             warn!("claimgate: {denied}: requests are decided, and not counted");
         }
     }
+
+    fn tick(&self) {
+        let info = host::logs_info();
+        self.audit_level.set(if info { log::Level::Info } else { log::Level::Warn });
+        self.flush();
+    }
+
+    /// Fetches keys that are due, lets go those that are too old, and decides on requests that
+    /// waited for them.
+    fn renew_keys(&self, root: u32) {
+        let (Some(engine), Ok(now)) = (&self.engine, host::now()) else { return };
+        let expired = engine.trust.try_borrow_mut().map(|mut trust| trust.expire(now));
+        for issuer in expired.unwrap_or_default() {
+            let issuer = engine.issuers.get(issuer.0).map_or("", |issuer| &issuer.name);
+            warn!("claimgate: keys of issuer `{issuer}` are older than `max_stale`, and gone");
+        }
+        fetch::begin(self, engine, now);
+        self.waiting.retry(self, root, now);
+        let urgent = engine.trust.try_borrow().is_ok_and(|trust| trust.keyring().is_urgent());
+        let fast = urgent || !self.waiting.is_empty();
+        self.set_period(if fast { FAST_TICK } else { TICK });
+    }
+
+    fn has_remotes(&self) -> bool {
+        let trust = self.engine.as_ref().and_then(|engine| engine.trust.try_borrow().ok());
+        trust.is_some_and(|trust| trust.keyring().has_remotes())
+    }
 }
 
 /// See the module.
 pub struct Root {
+    context: u32,
     gate: Rc<Gate>,
 }
 
-impl Default for Root {
-    fn default() -> Self {
-        Self { gate: Rc::new(Gate::new(None)) }
+impl Root {
+    /// A root context that refuses everything until it is configured.
+    pub fn new(context: u32) -> Self {
+        Self { context, gate: Rc::new(Gate::new(None, Hosted::default())) }
     }
 }
 
 impl Drop for Root {
     fn drop(&mut self) {
-        self.gate.tick();
+        self.gate.flush();
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
+        if let (Some(engine), Ok(now)) = (&self.gate.engine, host::now()) {
+            fetch::end(&self.gate, engine, token, headers, size, now);
+            self.gate.waiting.retry(&self.gate, self.context, now);
+        }
+    }
+}
 
 impl RootContext for Root {
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http::new(Rc::clone(&self.gate))))
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http::new(context, Rc::clone(&self.gate))))
     }
 
     /// Loads the configuration. False refuses it, and depends on its bytes and the environment
     /// alone: a worker that answered false, after the main thread answered true, would serve
     /// without the filter. Whatever the host denies leaves a gate that is closed instead.
     fn on_configure(&mut self, size: usize) -> bool {
-        let bytes = match host::plugin_configuration(size) {
+        let bytes = match host::buffer(Buffer::PluginConfiguration, size) {
             Ok(bytes) => bytes,
             Err(denied) => {
                 self.close(&denied);
@@ -109,7 +174,8 @@ impl RootContext for Root {
         };
         let plugin = host::property("plugin_name").unwrap_or_default();
         let plugin = String::from_utf8_lossy(&plugin);
-        let loaded = match config::load(&bytes, &plugin, &environment, &Portable) {
+        let backend = Hosted::probe(host::verify_signature);
+        let mut loaded = match config::load(&bytes, &plugin, &environment, &backend) {
             Ok(loaded) => loaded,
             Err(wrong) => {
                 error!("claimgate: configuration refused: {wrong}");
@@ -119,20 +185,24 @@ impl RootContext for Root {
         for warning in &loaded.warnings {
             warn!("claimgate: {warning}");
         }
-        let mut gate = Gate::new(Some(loaded.engine));
+        if let Ok(seed) = getrandom::u64() {
+            loaded.engine.trust.get_mut().remember(seed);
+        }
+        let mut gate = Gate::new(Some(loaded.engine), backend);
         gate.node = host::property("xds\0node\0id")
             .map(|id| String::from_utf8_lossy(&id).into_owned())
             .unwrap_or_default();
-        match probe() {
+        match probe().and_then(|()| self.probe_fetching(&gate)) {
             Ok(()) => {
                 gate.tick();
                 if let Some(engine) = &gate.engine {
                     info!(
-                        "claimgate {}: `{}` loaded, routes: {}, issuers: {}",
+                        "claimgate {}: `{}` loaded, routes: {}, issuers: {}, the host verifies: {:?}",
                         env!("CARGO_PKG_VERSION"),
                         engine.name,
                         engine.routes.len(),
-                        engine.issuers.len()
+                        engine.issuers.len(),
+                        backend.proven()
                     );
                 }
                 self.gate = Rc::new(gate);
@@ -144,13 +214,25 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         self.gate.tick();
+        if self.gate.has_remotes() {
+            self.gate.renew_keys(self.context);
+        }
     }
 }
 
 impl Root {
     fn close(&mut self, why: &Denied) {
-        self.gate = Rc::new(Gate::new(None));
+        self.gate = Rc::new(Gate::new(None, Hosted::default()));
         self.gate.tell(why);
+    }
+
+    /// Asks the host for what the fetching of keys needs. The first tick is to come at once.
+    fn probe_fetching(&self, gate: &Gate) -> Result<(), Denied> {
+        if gate.has_remotes() {
+            host::set_effective_context(self.context)?;
+            gate.hurry();
+        }
+        Ok(())
     }
 }
 

@@ -205,7 +205,7 @@ impl Registered {
     ///
     /// # Errors
     /// The first time claim that does not hold.
-    pub fn check_times(&self, issuer: &Issuer, now: i64) -> Result<(), Error> {
+    pub fn check(&self, issuer: &Issuer, now: i64) -> Result<(), Error> {
         let skew = issuer.clock_skew_ms;
         match self.exp {
             // RFC 7519 section 4.1.4: "on or after which the JWT MUST NOT be accepted".

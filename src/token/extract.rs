@@ -159,9 +159,9 @@ fn websocket_entries<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a [u8]
 
 /// A header to remove, or to set to what is left of it.
 #[derive(PartialEq, Eq)]
-pub struct Removal {
+pub struct Removal<'s> {
     /// The header's name.
-    pub name: String,
+    pub name: &'s str,
     /// What is left; `None` removes it.
     pub rest: Option<Vec<u8>>,
 }
@@ -171,14 +171,14 @@ pub struct Removal {
 pub fn removals<'s>(
     request: &Request<'_>,
     chosen: impl Iterator<Item = &'s Source> + Clone,
-) -> Vec<Removal> {
+) -> Vec<Removal<'s>> {
     let mut removals = Vec::new();
     for source in chosen.clone() {
         if let Source::Header { name, scheme } = source
             && request.values(name).any(|value| in_header(value, scheme.as_deref()).is_some())
-            && !removals.iter().any(|removal: &Removal| *removal.name == **name)
+            && !removals.iter().any(|removal: &Removal<'_>| *removal.name == **name)
         {
-            removals.push(Removal { name: name.to_string(), rest: None });
+            removals.push(Removal { name, rest: None });
         }
     }
     let cookies = chosen.clone().filter_map(|source| match source {
@@ -192,7 +192,7 @@ pub fn removals<'s>(
     });
     removals.extend(without_entries(request, prefixes));
     if let Some(path) = without_parameters(request, chosen) {
-        removals.push(Removal { name: ":path".into(), rest: Some(path) });
+        removals.push(Removal { name: ":path", rest: Some(path) });
     }
     removals
 }
@@ -200,7 +200,7 @@ pub fn removals<'s>(
 fn without_cookies<'s>(
     request: &Request<'_>,
     names: impl Iterator<Item = &'s str> + Clone,
-) -> Option<Removal> {
+) -> Option<Removal<'s>> {
     let gone = |pair: &[u8]| {
         cookie_pairs(pair).any(|(name, _)| names.clone().any(|gone| gone.as_bytes() == name))
     };
@@ -214,19 +214,19 @@ fn without_cookies<'s>(
     pairs().any(gone).then(|| {
         let left: Vec<&[u8]> = pairs().filter(|pair| !gone(pair)).collect();
         let rest = (!left.is_empty()).then(|| left.join(&b"; "[..]));
-        Removal { name: "cookie".into(), rest }
+        Removal { name: "cookie", rest }
     })
 }
 
 fn without_entries<'s>(
     request: &Request<'_>,
     prefixes: impl Iterator<Item = &'s str> + Clone,
-) -> Option<Removal> {
+) -> Option<Removal<'s>> {
     let gone = |entry: &[u8]| prefixes.clone().any(|prefix| entry.starts_with(prefix.as_bytes()));
     websocket_entries(request).any(gone).then(|| {
         let left: Vec<&[u8]> = websocket_entries(request).filter(|entry| !gone(entry)).collect();
         let rest = (!left.is_empty()).then(|| left.join(&b", "[..]));
-        Removal { name: "sec-websocket-protocol".into(), rest }
+        Removal { name: "sec-websocket-protocol", rest }
     })
 }
 
@@ -371,10 +371,7 @@ mod tests {
             ("sec-websocket-protocol", None),
             (":path", Some("/a?x=1&y=%20")),
         ]
-        .map(|(name, rest)| Removal {
-            name: name.into(),
-            rest: rest.map(|rest| rest.as_bytes().to_vec()),
-        });
+        .map(|(name, rest)| Removal { name, rest: rest.map(|rest| rest.as_bytes().to_vec()) });
         assert!(got == want);
     }
 

@@ -1,6 +1,6 @@
 //! Keys: from a JWK, PEM or a secret to a key that is bound to its algorithms.
 
-use super::pem;
+use super::asn1;
 use super::signature::{
     Algorithm, AlgorithmSet, Curve, Material, Secret, SignatureBackend, Verifier,
 };
@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use std::fmt;
+use std::rc::Rc;
 
 /// How many keys a token without `kid` may try: each costs a signature check.
 const MAX_CANDIDATES: usize = 8;
@@ -64,7 +65,7 @@ impl fmt::Debug for Key {
 /// The keys of one issuer.
 #[derive(Debug, Default)]
 pub struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<Rc<Key>>,
 }
 
 /// Why no key can be tried.
@@ -78,13 +79,13 @@ pub enum NoCandidate {
 
 impl KeySet {
     /// A set of these.
-    pub fn new(keys: Vec<Key>) -> Self {
+    pub fn new(keys: Vec<Rc<Key>>) -> Self {
         Self { keys }
     }
 
     /// All keys.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
-        self.keys.iter()
+        self.keys.iter().map(|key| &**key)
     }
 
     /// The keys that may have signed a token: those of its `kid`, else those without one; all of
@@ -98,7 +99,7 @@ impl KeySet {
         algorithm: Algorithm,
     ) -> Result<impl Iterator<Item = &Key>, NoCandidate> {
         let admits = move |key: &Key| key.algorithms.contains(algorithm);
-        if !self.keys.iter().any(admits) {
+        if !self.iter().any(admits) {
             return Err(NoCandidate::Algorithm);
         }
         let meant: fn(&Key, Option<&str>) -> bool = match kid {
@@ -106,11 +107,11 @@ impl KeySet {
             Some(_) if self.keys.iter().any(|key| key.kid() == kid) => |key, kid| key.kid() == kid,
             Some(_) => |key, _| key.kid().is_none(),
         };
-        if !self.keys.iter().any(|key| meant(key, kid)) {
+        if !self.iter().any(|key| meant(key, kid)) {
             return Err(NoCandidate::Kid);
         }
         let fits = move |key: &&Key| meant(key, kid) && admits(key);
-        let mut fitting = self.keys.iter().filter(fits).take(MAX_CANDIDATES).peekable();
+        let mut fitting = self.iter().filter(fits).take(MAX_CANDIDATES).peekable();
         if fitting.peek().is_none() {
             return Err(NoCandidate::Algorithm);
         }
@@ -199,10 +200,17 @@ fn material(members: &Map<String, Value>) -> Result<Material, &'static str> {
         URL_SAFE_NO_PAD.decode(text).ok()
     };
     let curve = members.get("crv").and_then(Value::as_str);
-    match members.get("kty").and_then(Value::as_str) {
+    let kty = members.get("kty").and_then(Value::as_str);
+    if let Some(kty) = kty
+        && members.contains_key("x5c")
+        && !members.contains_key("n")
+        && !members.contains_key("x")
+    {
+        return certificate(members, kty);
+    }
+    match kty {
         Some("RSA") => match (number("n"), number("e")) {
             (Some(n), Some(e)) => Ok(Material::Rsa { n, e }),
-            _ if members.contains_key("x5c") && !members.contains_key("n") => certificate(members),
             _ => Err("`n` or `e` is not base64url"),
         },
         Some("EC") => {
@@ -233,10 +241,16 @@ fn material(members: &Map<String, Value>) -> Result<Material, &'static str> {
 }
 
 /// The key of the first certificate of `x5c` (RFC 7517 section 4.7), which is base64, not base64url.
-fn certificate(members: &Map<String, Value>) -> Result<Material, &'static str> {
+fn certificate(members: &Map<String, Value>, kty: &str) -> Result<Material, &'static str> {
     let first = members.get("x5c").and_then(|chain| chain.get(0)).and_then(Value::as_str);
     let der = first.and_then(|text| STANDARD.decode(text).ok());
-    pem::from_certificate(&der.ok_or("`x5c` is not a list of base64 certificates")?)
+    let der = der.ok_or("`x5c` is not a list of base64 certificates")?;
+    let material = asn1::from_certificate(&der)?;
+    match (kty, &material) {
+        ("RSA", Material::Rsa { .. }) => Ok(material),
+        ("EC", Material::Ec { .. }) | ("OKP", Material::Ed25519(_)) => Ok(material),
+        _ => Err("`kty` is not the one of the certificate's key"),
+    }
 }
 
 /// A key from a PEM text.
@@ -249,7 +263,7 @@ pub fn parse_pem(
     narrow: Option<AlgorithmSet>,
     backend: &dyn SignatureBackend,
 ) -> Result<Key, &'static str> {
-    Key::new(&pem::parse(text)?, kid, narrow, backend)
+    Key::new(&asn1::parse_pem(text)?, kid, narrow, backend)
 }
 
 /// A key from an HMAC secret, bound to the named algorithms or else to every HMAC one that the
@@ -264,7 +278,7 @@ pub fn parse_secret(
     backend: &dyn SignatureBackend,
 ) -> Result<Key, &'static str> {
     // RFC 8725 section 2.1: a public key is no secret.
-    if std::str::from_utf8(&secret).is_ok_and(|text| pem::parse(text).is_ok()) {
+    if std::str::from_utf8(&secret).is_ok_and(|text| asn1::parse_pem(text).is_ok()) {
         return Err("a public key is no secret: use `pem`");
     }
     let material = Material::Hmac(Secret::new(secret));

@@ -4,17 +4,22 @@
 //! claims believed. [`verify::verify`] is the one function that makes a [`VerifiedToken`]; policy
 //! and identity accept nothing else.
 
+pub mod asn1;
+pub mod cache;
 pub mod claims;
 pub mod compact;
 pub mod extract;
 pub mod key;
-pub mod pem;
+pub mod keyring;
+pub mod remote;
 pub mod signature;
+pub mod trust;
 pub mod verify;
 
 pub use claims::ClaimPath;
 pub use key::{Key, KeySet};
 pub use signature::Algorithm;
+pub use trust::Trust;
 pub use verify::VerifiedToken;
 
 use std::fmt;
@@ -32,8 +37,6 @@ pub struct Issuer {
     pub iss: Box<str>,
     /// The accepted `aud` values; `None` accepts every one.
     pub audiences: Option<Vec<Box<str>>>,
-    /// The keys of all its sources.
-    pub keys: KeySet,
     /// Where its tokens are carried.
     pub sources: Vec<extract::Source>,
     /// Whether the token stays on the upstream request.
@@ -53,7 +56,7 @@ pub struct Issuer {
 }
 
 /// Why a token is refused, with the evidence.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// No token where one is required.
@@ -77,6 +80,8 @@ pub enum Error {
     IssuerUnknown,
     /// No key of the issuer has the token's `kid`, or none fits.
     KeyUnknown,
+    /// Keys of the issuer that might have made the signature are not fetched yet, or too old.
+    KeysUnavailable,
     /// No candidate key made this signature.
     SignatureInvalid,
     /// Past `exp`; all in milliseconds.
@@ -127,6 +132,7 @@ impl fmt::Display for Error {
             Self::AlgorithmNotAllowed => f.write_str("algorithm is not one of the key's"),
             Self::IssuerUnknown => f.write_str("`iss` is no issuer of this route"),
             Self::KeyUnknown => f.write_str("no key has this `kid`"),
+            Self::KeysUnavailable => f.write_str("keys of the issuer are not fetched, or too old"),
             Self::SignatureInvalid => f.write_str("signature does not verify"),
             Self::Expired { exp, now, skew } => {
                 write!(

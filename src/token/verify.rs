@@ -3,19 +3,26 @@
 use super::claims::{self, ClaimPath, Claims, Registered};
 use super::compact::{self, Compact};
 use super::key::NoCandidate;
+use super::keyring::Keyring;
 use super::signature::Algorithm;
-use super::{Error, Issuer, IssuerId};
+use super::{Error, Issuer, IssuerId, KeySet, cache};
 use crate::time::Timestamp;
 use serde_json::Value;
+use std::cell::OnceCell;
 
 /// Proof that a token passed every check of its issuer. Only [`verify`] makes one.
 #[derive(Debug)]
 pub struct VerifiedToken {
     issuer: IssuerId,
     claims: Claims,
+    times: Registered,
     kid: Option<String>,
     subject: Option<String>,
+    headers: OnceCell<Headers>,
 }
+
+/// Header names and values.
+pub type Headers = Box<[(Box<str>, String)]>;
 
 impl VerifiedToken {
     /// Who signed it.
@@ -26,6 +33,23 @@ impl VerifiedToken {
     /// What it says.
     pub fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// Its time claims. They held when it was verified, and are to be checked again.
+    pub fn times(&self) -> &Registered {
+        &self.times
+    }
+
+    /// The headers that `make` makes of it, made once: within one policy they are always the same.
+    pub fn headers(&self, make: impl FnOnce() -> Headers) -> &[(Box<str>, String)] {
+        self.headers.get_or_init(make)
+    }
+
+    /// What it takes in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        let named = [&self.kid, &self.subject].into_iter().flatten().map(String::len);
+        // The headers repeat claims, so they are counted as these.
+        size_of::<Self>() + 2 * cache::weigh(&self.claims) + named.sum::<usize>()
     }
 
     /// The id of the key that verified it.
@@ -40,7 +64,7 @@ impl VerifiedToken {
 }
 
 /// A token that was refused, with what can be said of it. Nothing of it is verified.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
     /// Why.
     pub error: Error,
@@ -48,11 +72,13 @@ pub struct Failure {
     pub issuer: Option<IssuerId>,
     /// The `kid` that it names, where a key of that issuer has it.
     pub kid: Option<String>,
+    /// Whether keys are being fetched that may let it verify.
+    pub awaits_keys: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, issuer: None, kid: None }
+        Self { error, issuer: None, kid: None, awaits_keys: false }
     }
 }
 
@@ -66,6 +92,7 @@ impl From<Error> for Failure {
 pub fn verify(
     token: &[u8],
     issuers: &[Issuer],
+    keyring: &Keyring,
     accepted: impl Fn(IssuerId) -> bool,
     limit: usize,
     now: Timestamp,
@@ -85,34 +112,55 @@ pub fn verify(
         .find(|(id, issuer)| *issuer.iss == **iss && accepted(*id))
         .ok_or(Error::IssuerUnknown)?;
 
-    let known = |kid: &&String| issuer.keys.iter().any(|key| key.kid() == Some(kid));
-    let named = compact.header.kid.as_ref().filter(known).cloned();
-    let failed = |error| Failure { error, issuer: Some(id), kid: named.clone() };
-    let kid = check_signature(&compact, issuer, algorithm).map_err(failed)?;
-    check_claims(&compact, issuer, now).map_err(failed)?;
+    let keys = keyring.set(id).ok_or(Error::KeyUnknown)?;
+    let failed = |error| {
+        let known = |kid: &&String| keys.iter().any(|key| key.kid() == Some(kid));
+        let kid = compact.header.kid.as_ref().filter(known).cloned();
+        Failure { error, issuer: Some(id), kid, awaits_keys: false }
+    };
+    let kid = check_signature(&compact, keys, algorithm).map_err(|error| match error {
+        // The key may be one of those that are not there.
+        Error::KeyUnknown | Error::AlgorithmNotAllowed | Error::SignatureInvalid
+            if keyring.lacks(id) =>
+        {
+            failed(Error::KeysUnavailable)
+        }
+        error => failed(error),
+    })?;
+    let times = check_claims(&compact, issuer, now).map_err(failed)?;
 
     let subject = issuer.subject.value(&compact.payload).and_then(Value::as_str).map(str::to_owned);
-    Ok(VerifiedToken { issuer: id, claims: compact.payload, kid, subject })
+    Ok(VerifiedToken {
+        issuer: id,
+        claims: compact.payload,
+        times,
+        kid,
+        subject,
+        headers: OnceCell::new(),
+    })
 }
 
 fn check_signature(
     compact: &Compact<'_>,
-    issuer: &Issuer,
+    keys: &KeySet,
     algorithm: Algorithm,
 ) -> Result<Option<String>, Error> {
-    let mut candidates = issuer.keys.candidates(compact.header.kid.as_deref(), algorithm).map_err(
-        |none| match none {
+    let mut candidates =
+        keys.candidates(compact.header.kid.as_deref(), algorithm).map_err(|none| match none {
             NoCandidate::Kid => Error::KeyUnknown,
             NoCandidate::Algorithm => Error::AlgorithmNotAllowed,
-        },
-    )?;
+        })?;
     candidates
         .find(|key| key.verify(algorithm, compact.signing_input, &compact.signature))
         .map(|key| key.kid().map(str::to_owned))
         .ok_or(Error::SignatureInvalid)
 }
 
-fn check_claims(compact: &Compact<'_>, issuer: &Issuer, now: Timestamp) -> Result<(), Error> {
+fn check_claims(
+    compact: &Compact<'_>,
+    issuer: &Issuer,
+    now: Timestamp,
+) -> Result<Registered, Error> {
     let payload = &compact.payload;
     let registered = Registered::read(payload)?;
     if let Some(required) = &issuer.typ {
@@ -127,5 +175,6 @@ fn check_claims(compact: &Compact<'_>, issuer: &Issuer, now: Timestamp) -> Resul
         return Err(Error::ClaimMissing(path.to_string().into()));
     }
     // Last, so that an expired token has nothing else wrong with it.
-    registered.check_times(issuer, now.as_millis())
+    registered.check(issuer, now.as_millis())?;
+    Ok(registered)
 }

@@ -33,6 +33,7 @@ mod path_safety;
 mod placeholders;
 mod refused_configurations;
 mod reload;
+mod remote_keys;
 mod responses;
 mod routes;
 mod secrecy;

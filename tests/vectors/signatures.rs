@@ -36,16 +36,12 @@ fn wycheproof() {
         let mut run = 0;
         for group in suite["testGroups"].as_array().unwrap() {
             let key = parse_pem(group["publicKeyPem"].as_str().unwrap(), None, None, &Portable);
-            // jwt-simple takes the exponent 65537 only: stricter than RFC 7518.
-            let usable = group["publicKey"]["publicExponent"] != "03";
-            assert_eq!(key.is_ok(), usable, "{file}");
+            let key = key.unwrap();
             for test in group["tests"].as_array().unwrap() {
                 run += 1;
-                let verified = key
-                    .as_ref()
-                    .is_ok_and(|key| key.verify(algorithm, &hex(&test["msg"]), &hex(&test["sig"])));
+                let verified = key.verify(algorithm, &hex(&test["msg"]), &hex(&test["sig"]));
                 match test["result"].as_str().unwrap() {
-                    "valid" => assert_eq!(verified, usable, "{file} {}", test["tcId"]),
+                    "valid" => assert!(verified, "{file} {}", test["tcId"]),
                     "invalid" => assert!(!verified, "{file} {}", test["tcId"]),
                     // A legacy encoding: to be refused or not.
                     _ => {}

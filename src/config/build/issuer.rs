@@ -1,16 +1,12 @@
-//! Issuers: keys, secrets, places of tokens, claims.
+//! Issuers: what their tokens must say, and where these are carried.
 
-use super::{Builder, check_name, check_not_empty, duration, list};
+use super::keys::{Keys, algorithms};
+use super::{Builder, check_name, check_not_empty, duration};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
 use crate::token::Issuer;
 use crate::token::claims::{self, ClaimPath};
 use crate::token::extract::Source;
-use crate::token::key::{self, Key, KeySet};
-use crate::token::pem;
-use crate::token::signature::{Algorithm, AlgorithmSet};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use std::time::Duration;
 
 const CLOCK_SKEW: Duration = Duration::from_secs(30);
@@ -22,7 +18,7 @@ impl Builder<'_> {
         name: &str,
         raw: &raw::Issuer,
         place: &Place,
-    ) -> Result<Issuer, ConfigError> {
+    ) -> Result<(Issuer, Keys), ConfigError> {
         let iss = match raw.issuer.as_deref() {
             None => return Err(place.error("`issuer` is missing: the exact `iss` of its tokens")),
             Some("") => {
@@ -85,11 +81,10 @@ impl Builder<'_> {
             .enumerate()
             .map(|(index, claim)| claim_path(claim, &place.key("require_claims").index(index)))
             .collect::<Result<_, _>>()?;
-        Ok(Issuer {
+        let issuer = Issuer {
             name: name.into(),
             iss: iss.into(),
             audiences,
-            keys,
             sources: sources(raw.token_from.as_deref(), &place.key("token_from"))?,
             forward_token: raw.forward_token,
             clock_skew_ms: skew.unwrap_or(CLOCK_SKEW).as_millis() as i64,
@@ -98,154 +93,9 @@ impl Builder<'_> {
             require_claims,
             allow_no_expiry: raw.allow_no_expiry,
             subject,
-        })
-    }
-
-    fn keys(
-        &mut self,
-        sources: &[raw::KeySource],
-        narrow: Option<AlgorithmSet>,
-        issuer: &Place,
-    ) -> Result<KeySet, ConfigError> {
-        let place = issuer.key("keys");
-        if sources.is_empty() {
-            return Err(
-                place.error("missing or empty: name one or more of `jwks`, `pem`, `secret`")
-            );
-        }
-        if let Some(index) = sources.iter().position(|source| source.secret.is_some())
-            && sources.iter().any(|source| source.secret.is_none())
-        {
-            return Err(place.index(index).error(
-                "a secret beside asymmetric keys: whoever holds it could sign for them; make it an \
-                 issuer of its own",
-            ));
-        }
-        let mut keys = Vec::new();
-        for (index, source) in sources.iter().enumerate() {
-            keys.extend(self.key_source(source, narrow, &place.index(index))?);
-        }
-        if keys.is_empty() {
-            let reasons: Vec<String> = self
-                .warnings
-                .iter()
-                .filter(|warning| warning.place.to_string().starts_with(&place.to_string()))
-                .map(|warning| format!("{}: {}", warning.place, warning.reason))
-                .collect();
-            return Err(place.error(format!(
-                "no usable key, so that no token could ever verify ({})",
-                if reasons.is_empty() { "the set is empty".to_owned() } else { reasons.join("; ") }
-            )));
-        }
-        Ok(KeySet::new(keys))
-    }
-
-    fn key_source(
-        &mut self,
-        source: &raw::KeySource,
-        narrow: Option<AlgorithmSet>,
-        place: &Place,
-    ) -> Result<Vec<Key>, ConfigError> {
-        let own = algorithms(source.algorithms.as_deref(), &place.key("algorithms"))?;
-        let narrow = match (narrow, own) {
-            (Some(issuer), Some(own)) => Some(issuer.intersection(own)),
-            (issuer, own) => own.or(issuer),
         };
-        let kid = source.kid.as_deref();
-        match (&source.jwks, &source.pem, &source.secret) {
-            (Some(set), None, None) => {
-                if kid.is_some() {
-                    return Err(place.key("kid").error("each key of a `jwks` has its own"));
-                }
-                let place = place.key("jwks");
-                let (keys, skipped) = key::parse_jwks(set, narrow, self.backend)
-                    .map_err(|reason| place.error(reason))?;
-                for skipped in skipped {
-                    let kid = skipped.kid.map(|kid| format!(" (kid {kid:?})")).unwrap_or_default();
-                    let place = place.key("keys").index(skipped.index);
-                    self.warnings.push(place.warning(format!("{}{kid}: skipped", skipped.reason)));
-                }
-                Ok(keys)
-            }
-            (None, Some(text), None) => {
-                let key = key::parse_pem(text, kid, narrow, self.backend);
-                Ok(vec![key.map_err(|reason| place.key("pem").error(reason))?])
-            }
-            (None, None, Some(secret)) => {
-                let place = place.key("secret");
-                let bytes = self.secret(secret, &place)?;
-                let key = key::parse_secret(bytes, kid, narrow, self.backend);
-                Ok(vec![key.map_err(|reason| place.error(reason))?])
-            }
-            _ => Err(place.error("expected exactly one of `jwks`, `pem`, `secret`")),
-        }
+        Ok((issuer, keys))
     }
-
-    /// The bytes of a secret. No error shows any of them.
-    fn secret(&mut self, secret: &raw::Secret, place: &Place) -> Result<Vec<u8>, ConfigError> {
-        let (text, encoding, place) = match (&secret.env, &secret.base64, &secret.utf8) {
-            (Some(name), None, None) => {
-                let place = place.key("env");
-                let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-                if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-                    // Not shown: it may be the secret itself.
-                    return Err(place.error(
-                        "not the name of an environment variable: letters, digits and `_`",
-                    ));
-                }
-                let value = (self.environment)(name).ok_or_else(|| {
-                    place.error(format!(
-                        "environment variable `{name}` is not set: export it where Envoy \
-                         starts, and hand it over by `vm_config.environment_variables`"
-                    ))
-                })?;
-                (value, secret.encoding.unwrap_or(raw::Encoding::Utf8), place)
-            }
-            (None, Some(text), None) => (text.clone(), raw::Encoding::Base64, place.key("base64")),
-            (None, None, Some(text)) => (text.clone(), raw::Encoding::Utf8, place.key("utf8")),
-            _ => return Err(place.error("expected exactly one of `env`, `base64`, `utf8`")),
-        };
-        if secret.env.is_none() {
-            if secret.encoding.is_some() {
-                return Err(place.error("`encoding` goes with `env` only"));
-            }
-            self.warnings.push(
-                place.warning("an inline secret shows in `/config_dump`: use `env`".to_owned()),
-            );
-        }
-        match encoding {
-            raw::Encoding::Utf8 => Ok(text.into_bytes()),
-            raw::Encoding::Base64 => {
-                let text = text.trim();
-                [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
-                    .iter()
-                    .find_map(|engine| engine.decode(text).ok())
-                    .ok_or_else(|| place.error("the secret is not base64"))
-            }
-            raw::Encoding::Pem => match pem::parse(&text) {
-                Ok(_) => Err(place.error("a public key is no secret: use `pem`")),
-                Err(_) => Err(place.error("`encoding: pem` is for signing keys, not for HMAC")),
-            },
-        }
-    }
-}
-
-/// A set of algorithms by their names.
-fn algorithms(
-    names: Option<&[String]>,
-    place: &Place,
-) -> Result<Option<AlgorithmSet>, ConfigError> {
-    let Some(names) = names else { return Ok(None) };
-    check_not_empty(names, place)?;
-    let parse = |(index, name): (usize, &String)| {
-        Algorithm::parse(name).ok_or_else(|| {
-            let known = list(Algorithm::ALL.into_iter().map(Algorithm::name));
-            place.index(index).error(format!("unknown algorithm `{name}`, accepted: {known}"))
-        })
-    };
-    let algorithms: Vec<Algorithm> =
-        names.iter().enumerate().map(parse).collect::<Result<_, _>>()?;
-    Ok(Some(AlgorithmSet::of(&algorithms)))
 }
 
 fn sources(raw: Option<&[raw::TokenFrom]>, place: &Place) -> Result<Vec<Source>, ConfigError> {

@@ -3,18 +3,21 @@
 mod condition;
 mod identity;
 mod issuer;
+mod keys;
 mod route;
 
 use super::error::{ConfigError, Place, Warning};
 use super::raw;
+use crate::audit::Selection;
 use crate::engine::Engine;
 use crate::policy::path::Hazards;
 use crate::policy::route::Mode;
 use crate::policy::router::Router;
 use crate::token::extract::Source;
+use crate::token::keyring::Keyring;
 use crate::token::signature::SignatureBackend;
-use crate::token::{Issuer, IssuerId};
-use std::cell::Cell;
+use crate::token::{Issuer, IssuerId, Trust};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -84,10 +87,11 @@ pub fn build(
         conditions: config.conditions,
     };
     let mut issuers: Vec<Issuer> = Vec::new();
+    let mut keyring = Keyring::default();
     for (name, issuer) in &config.issuers {
         let place = top.key("issuers").key(name);
         check_name(name, &place)?;
-        let issuer = builder.issuer(name, issuer, &place)?;
+        let (issuer, keys) = builder.issuer(name, issuer, &place)?;
         if let Some(other) = issuers.iter().find(|other| other.iss == issuer.iss) {
             return Err(place.key("issuer").error(format!(
                 "issuer `{}` has the same `iss`: no two issuers share one",
@@ -95,6 +99,7 @@ pub fn build(
             )));
         }
         issuers.push(issuer);
+        keyring.push(keys.own, keys.remote);
     }
     builder.check_conditions(&top.key("conditions"))?;
     let routes = builder.routes(&config.routes, &config.defaults, &issuers, &top)?;
@@ -119,9 +124,14 @@ pub fn build(
         denials: Router::new(&routes, true),
         routes,
         identity,
+        audit: Selection {
+            allowed: config.audit.allowed != Some(raw::Share::None),
+            denied: config.audit.denied != Some(raw::Share::None),
+        },
         fold_case: builder.fold_case,
         max_token_bytes,
         mode: mode(config.mode),
+        trust: RefCell::new(Trust::new(keyring)),
     };
     Ok(Loaded { engine, warnings: builder.warnings })
 }

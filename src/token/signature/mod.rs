@@ -2,8 +2,11 @@
 //!
 //! This folder is the only place that names a crypto crate.
 
+mod hosted;
+mod known_answers;
 mod portable;
 
+pub use hosted::Hosted;
 pub use portable::Portable;
 
 use std::fmt;
@@ -74,6 +77,11 @@ impl AlgorithmSet {
         Self(algorithms.iter().fold(0, |bits, algorithm| bits | 1 << (*algorithm as u8)))
     }
 
+    /// Every one but HMAC.
+    pub fn asymmetric() -> Self {
+        Self(!Self::of(&[HS256, HS384, HS512]).0)
+    }
+
     /// Whether it holds this one.
     pub fn contains(self, algorithm: Algorithm) -> bool {
         self.0 & 1 << (algorithm as u8) != 0
@@ -82,6 +90,11 @@ impl AlgorithmSet {
     /// What both hold.
     pub fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// What either holds.
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether it holds none.

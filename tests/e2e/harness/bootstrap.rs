@@ -17,6 +17,7 @@ pub fn guarded(
     tls: Option<&Value>,
     folder: &Path,
     upstream: SocketAddr,
+    idp: Option<SocketAddr>,
 ) -> Value {
     let mut manager = connection_manager(&[filter, router()], routes);
     manager["access_log"] = json!([{
@@ -39,7 +40,9 @@ pub fn guarded(
             json!({"name": "tls", "typed_config": context});
     }
     let protocol = json!({"http_protocol_options": {"enable_trailers": true}});
-    bootstrap(listener, cluster(upstream, protocol))
+    let mut clusters = vec![cluster("upstream", upstream, protocol)];
+    clusters.extend(idp.map(|idp| cluster("idp", idp, json!({"http_protocol_options": {}}))));
+    bootstrap(listener, &clusters)
 }
 
 /// Envoy's routes where a test has no say in them: all to the upstream.
@@ -49,18 +52,18 @@ pub fn one_route() -> Value {
 
 /// The bootstrap of an Envoy without the filter that speaks HTTP/2 to `target`, with TLS if a context is given.
 pub fn http2_front(target: SocketAddr, tls: Option<Value>) -> Value {
-    let mut cluster = cluster(target, json!({"http2_protocol_options": {}}));
+    let mut cluster = cluster("upstream", target, json!({"http2_protocol_options": {}}));
     if let Some(context) = tls {
         cluster["transport_socket"] = json!({"name": "tls", "typed_config": context});
     }
-    bootstrap(listener(connection_manager(&[router()], &one_route())), cluster)
+    bootstrap(listener(connection_manager(&[router()], &one_route())), &[cluster])
 }
 
-fn bootstrap(listener: Value, cluster: Value) -> Value {
+fn bootstrap(listener: Value, clusters: &[Value]) -> Value {
     json!({
         "node": {"id": "e2e", "cluster": "e2e"},
         "admin": {"address": address("127.0.0.1:0".parse().unwrap())},
-        "static_resources": {"listeners": [listener], "clusters": [cluster]},
+        "static_resources": {"listeners": [listener], "clusters": clusters},
     })
 }
 
@@ -102,12 +105,12 @@ fn router() -> Value {
     })
 }
 
-fn cluster(target: SocketAddr, protocol: Value) -> Value {
+fn cluster(name: &str, target: SocketAddr, protocol: Value) -> Value {
     json!({
-        "name": "upstream",
+        "name": name,
         "connect_timeout": "5s",
         "load_assignment": {
-            "cluster_name": "upstream",
+            "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(target)}}]}],
         },
         "typed_extension_protocol_options": {

@@ -141,6 +141,15 @@ impl Request {
         responses.pop().ok_or_else(|| "no answer".to_owned())
     }
 
+    /// Sends the request on a connection of its own and closes it without waiting for an answer.
+    ///
+    /// # Errors
+    /// Where sending fails.
+    pub fn send_and_leave(&self, address: SocketAddr) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.write_all(&self.encode())
+    }
+
     /// Sends requests one after the other on one connection and reads their answers.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use rsa::pkcs1::EncodeRsaPublicKey;
-use rsa::sha2::{Digest, Sha256, Sha384, Sha512};
-use rsa::traits::PublicKeyParts;
+use rsa_signer::pkcs1::EncodeRsaPublicKey;
+use rsa_signer::sha2::{Digest, Sha256, Sha384, Sha512};
+use rsa_signer::traits::PublicKeyParts;
 use serde_json::{Value, json};
 
 /// Signs a message with one of the algorithms that the key admits.
@@ -98,9 +98,10 @@ impl Key {
 
     /// A fresh RSA key of 2048 bits.
     pub fn rsa(kid: &str) -> Self {
-        use rsa::pkcs8::{EncodePublicKey, LineEnding};
-        use rsa::{Pkcs1v15Sign, Pss};
-        let private = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
+        use rsa_signer::pkcs8::{EncodePublicKey, LineEnding};
+        use rsa_signer::{Pkcs1v15Sign, Pss};
+        let private =
+            rsa_signer::RsaPrivateKey::new(&mut rsa_signer::rand_core::OsRng, 2048).unwrap();
         let public = private.to_public_key();
         let (n, e) = (public.n().to_bytes_be(), public.e().to_bytes_be());
         Key {
@@ -111,7 +112,7 @@ impl Key {
             pkcs1: Some(public.to_pkcs1_pem(LineEnding::LF).unwrap()),
             private_pem: None,
             signer: Box::new(move |algorithm, message| {
-                let rng = &mut rsa::rand_core::OsRng;
+                let rng = &mut rsa_signer::rand_core::OsRng;
                 match algorithm {
                     "RS384" => {
                         private.sign(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message))
@@ -173,9 +174,9 @@ impl Key {
 
 /// `count` bytes from the system's random source.
 pub fn random(count: usize) -> Vec<u8> {
-    use rsa::rand_core::RngCore;
+    use rsa_signer::rand_core::RngCore;
     let mut bytes = vec![0; count];
-    rsa::rand_core::OsRng.fill_bytes(&mut bytes);
+    rsa_signer::rand_core::OsRng.fill_bytes(&mut bytes);
     bytes
 }
 

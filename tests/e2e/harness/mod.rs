@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod envoy;
 pub mod exchange;
 pub mod http;
+pub mod idp;
 pub mod keys;
 pub mod log;
 pub mod policy;
@@ -18,6 +19,7 @@ pub mod wire;
 
 pub use exchange::{Echo, Exchange};
 pub use http::Request;
+pub use idp::IdentityProvider;
 pub use policy::{changed, corp, filter};
 pub use proxy::Proxy;
 pub use setup::{Delivery, Setup};

@@ -34,6 +34,8 @@ pub struct Setup {
     routes: Value,
     /// The TLS context of the listener, if it has one.
     tls: Option<Value>,
+    /// Where the cluster `idp` leads, if there is one.
+    idp: Option<SocketAddr>,
 }
 
 impl Setup {
@@ -48,6 +50,7 @@ impl Setup {
             workers: 1,
             routes: bootstrap::one_route(),
             tls: None,
+            idp: None,
         }
     }
 
@@ -92,6 +95,12 @@ impl Setup {
     /// Serves TLS with this `DownstreamTlsContext`.
     pub fn tls(mut self, context: Value) -> Self {
         self.tls = Some(context);
+        self
+    }
+
+    /// Has a cluster `idp` that leads there.
+    pub fn idp(mut self, address: SocketAddr) -> Self {
+        self.idp = Some(address);
         self
     }
 
@@ -171,6 +180,6 @@ impl Setup {
     /// The bootstrap: the filter before the echo upstream, every port chosen by the system.
     pub fn bootstrap(&self, folder: &Path, upstream: SocketAddr) -> Value {
         let filter = self.http_filter(folder);
-        bootstrap::guarded(filter, &self.routes, self.tls.as_ref(), folder, upstream)
+        bootstrap::guarded(filter, &self.routes, self.tls.as_ref(), folder, upstream, self.idp)
     }
 }

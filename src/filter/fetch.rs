@@ -1,0 +1,95 @@
+//! Fetches key sets through Envoy's clusters, from the root context: a call of a stream's would end
+//! with the stream.
+
+use super::host::{self, Buffer, Map};
+use super::root::Gate;
+use crate::engine::Engine;
+use crate::time::Timestamp;
+use crate::token::keyring::RemoteId;
+use crate::token::remote::{self, Fetched, Learnt, Source};
+use log::{info, warn};
+use proxy_wasm::hostcalls::dispatch_http_call;
+use std::time::Duration;
+
+const USER_AGENT: &str = concat!("claimgate/", env!("CARGO_PKG_VERSION"));
+
+/// Begins every fetch that is due.
+pub fn begin(gate: &Gate, engine: &Engine, now: Timestamp) {
+    let Ok(mut trust) = engine.trust.try_borrow_mut() else { return };
+    for id in trust.keyring().due(now) {
+        let Some(source) = trust.keyring().source(id).cloned() else { continue };
+        trust.sent(id, now);
+        let answer = match (call(&source), gate.calls.try_borrow_mut()) {
+            (Ok(token), Ok(mut calls)) => {
+                calls.insert(token, id);
+                continue;
+            }
+            (Ok(_), Err(_)) => Err("the filter's own list of calls is in use".to_owned()),
+            (Err(reason), _) => Err(reason),
+        };
+        let learnt = trust.received(id, answer, &gate.backend, now, spread());
+        tell(engine, id, &source, learnt);
+    }
+}
+
+/// Ends the fetch that this answer belongs to. An answer without headers is none: the call failed,
+/// or took too long.
+pub fn end(gate: &Gate, engine: &Engine, token: u32, headers: usize, size: usize, now: Timestamp) {
+    let id = gate.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));
+    let (Some(id), Ok(mut trust)) = (id, engine.trust.try_borrow_mut()) else { return };
+    let Some(source) = trust.keyring().source(id).cloned() else { return };
+    let map = host::header_map(Map::CallResponseHeaders).unwrap_or_default();
+    let pairs = host::pairs(&map).unwrap_or_default();
+    let first = |name: &[u8]| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+    let answer = if headers == 0 {
+        Err(format!("no answer within {} ms", source.timeout))
+    } else if size > remote::MAX_BYTES {
+        Err(remote::too_large(size))
+    } else {
+        host::buffer(Buffer::CallResponseBody, size).map_err(|denied| denied.to_string())
+    };
+    let answer = answer.as_ref().map(|body| Fetched {
+        status: first(b":status").unwrap_or_default(),
+        cache_control: first(b"cache-control"),
+        body,
+    });
+    let answer = answer.map_err(Clone::clone);
+    let learnt = trust.received(id, answer, &gate.backend, now, spread());
+    tell(engine, id, &source, learnt);
+}
+
+fn call(source: &Source) -> Result<u32, String> {
+    let headers = vec![
+        (":method", "GET"),
+        (":scheme", &*source.scheme),
+        (":authority", &*source.authority),
+        (":path", &*source.path),
+        ("accept", "application/jwk-set+json, application/json"),
+        ("user-agent", USER_AGENT),
+    ];
+    let timeout = Duration::from_millis(source.timeout.unsigned_abs());
+    dispatch_http_call(&source.cluster, headers, None, Vec::new(), timeout)
+        .map_err(|_| "Envoy takes no call to this cluster: is there one of this name?".to_owned())
+}
+
+fn tell(engine: &Engine, id: RemoteId, source: &Source, learnt: Result<Learnt, String>) {
+    let issuer = engine.issuers.get(id.issuer.0).map_or("", |issuer| &issuer.name);
+    let from = format!("keys of issuer `{issuer}` from cluster `{}`", source.cluster);
+    match learnt {
+        Err(reason) => warn!("claimgate: {from}: fetch failed, those at hand stay: {reason}"),
+        Ok(learnt) => {
+            if learnt.changed || learnt.recovered {
+                info!("claimgate: {from}: usable: {}", learnt.keys);
+            }
+            for key in learnt.skipped {
+                let kid = key.kid.map(|kid| format!(" (kid {kid:?})")).unwrap_or_default();
+                warn!("claimgate: {from}: keys[{}]{kid} skipped: {}", key.index, key.reason);
+            }
+        }
+    }
+}
+
+/// A number in [0, 1); the middle where the host has no randomness.
+fn spread() -> f64 {
+    getrandom::u32().map_or(0.5, |drawn| f64::from(drawn) / (f64::from(u32::MAX) + 1.0))
+}

@@ -1,0 +1,78 @@
+//! Requests whose decision waits for keys that are being fetched. Nothing of them reaches the
+//! upstream meanwhile.
+
+use super::host;
+use super::http::{Step, Stream};
+use super::root::Gate;
+use crate::time::Timestamp;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// How many requests of one worker may wait; further ones are decided with the keys at hand.
+const MAX_WAITING: usize = 1024;
+/// How long a request may wait, in milliseconds.
+const MAX_WAIT: i64 = 5_000;
+
+/// See the module.
+#[derive(Default)]
+pub struct Waiting(RefCell<Vec<Waiter>>);
+
+struct Waiter {
+    context: u32,
+    since: Timestamp,
+    stream: Rc<Stream>,
+}
+
+impl Waiting {
+    /// Whether one more may wait.
+    pub fn has_room(&self) -> bool {
+        self.0.try_borrow().is_ok_and(|waiters| waiters.len() < MAX_WAITING)
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.try_borrow().is_ok_and(|waiters| waiters.is_empty())
+    }
+
+    /// Takes in a request.
+    pub fn push(&self, context: u32, stream: Rc<Stream>, since: Timestamp) {
+        if let Ok(mut waiters) = self.0.try_borrow_mut() {
+            waiters.push(Waiter { context, since, stream });
+        }
+    }
+
+    /// Decides again on every request that waits, from the root context `root`.
+    pub fn retry(&self, gate: &Gate, root: u32, now: Timestamp) {
+        let Ok(waiters) = self.0.try_borrow_mut().map(|mut waiters| std::mem::take(&mut *waiters))
+        else {
+            return;
+        };
+        if waiters.is_empty() {
+            return;
+        }
+        for waiter in waiters {
+            if !waiter.stream.is_waiting() {
+                continue;
+            }
+            let waited = now.as_millis().saturating_sub(waiter.since.as_millis());
+            // A clock that was set back ends the wait: it must end some time.
+            let may_wait = (0..MAX_WAIT).contains(&waited);
+            if let Err(denied) = host::set_effective_context(waiter.context) {
+                gate.tell(&denied);
+                continue;
+            }
+            match waiter.stream.step(may_wait) {
+                Step::Wait => self.push(waiter.context, waiter.stream, waiter.since),
+                Step::Pass => {
+                    if let Err(denied) = host::continue_request() {
+                        gate.tell(&denied);
+                    }
+                }
+                Step::Refused => {}
+            }
+        }
+        if let Err(denied) = host::set_effective_context(root) {
+            gate.tell(&denied);
+        }
+    }
+}
