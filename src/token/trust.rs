@@ -96,7 +96,12 @@ impl Trust {
     fn seek(&mut self, failure: Failure, now: Timestamp) -> Failure {
         let awaits_keys = match (&failure.error, failure.issuer) {
             (Error::KeysUnavailable, Some(_)) => true,
-            (Error::KeyUnknown, Some(issuer)) => self.keyring.want(issuer, now),
+            // Its key may be a new one; a new one may also be of another kind than those before, or
+            // have no `kid`.
+            (
+                Error::KeyUnknown | Error::AlgorithmNotAllowed | Error::SignatureInvalid,
+                Some(issuer),
+            ) if failure.kid.is_none() => self.keyring.want(issuer, now),
             _ => false,
         };
         Failure { awaits_keys, ..failure }
