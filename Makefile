@@ -31,7 +31,8 @@ run: build envoy ## serves the same example until Ctrl-C, and prints curl comman
 
 build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
 	cargo build --release --locked --lib --target wasm32-wasip1
-	$(call put,$(OUT)/wasm32-wasip1/release/claimgate.wasm,dist/claimgate.wasm)
+	$(PYTHON) envoy/trim.py $(OUT)/wasm32-wasip1/release/claimgate.wasm $(OUT)/claimgate.trimmed.wasm
+	$(call put,$(OUT)/claimgate.trimmed.wasm,dist/claimgate.wasm)
 	cargo build --profile native --locked --bin claimgate
 	$(call put,$(OUT)/native/claimgate,dist/claimgate)
 

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Takes unused exports out of the filter: trim.py IN.wasm OUT.wasm
+
+The Proxy-Wasm SDK exports every callback of the ABI, and Envoy calls each one that is exported, for every request, although
+the filter does nothing in most of them.
+"""
+import sys
+
+# What the host calls, and what a callback of the filter stands behind.
+KEPT = {
+    "memory", "_initialize", "proxy_abi_version_0_2_1", "proxy_on_memory_allocate",
+    "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure", "proxy_on_tick", "proxy_on_http_call_response",
+    "proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers", "proxy_on_log", "proxy_on_delete",
+}
+EXPORT_SECTION = 7
+
+
+def read_number(data, at):
+    """An unsigned LEB128 number, and the place behind it."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
+def number(value):
+    """The LEB128 form."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def trim_exports(section):
+    """The content of an export section with the kept exports only."""
+    count, at = read_number(section, 0)
+    kept = []
+    for _ in range(count):
+        start = at
+        length, at = read_number(section, at)
+        name = section[at:at + length].decode()
+        _, at = read_number(section, at + length + 1)
+        if name in KEPT:
+            kept.append((name, section[start:at]))
+    missing = KEPT - {name for name, _ in kept}
+    if missing:
+        sys.exit(f"trim.py: the filter does not export {', '.join(sorted(missing))}")
+    return number(len(kept)) + b"".join(entry for _, entry in kept)
+
+
+def trim(module):
+    """The module with its export section trimmed."""
+    if module[:8] != b"\0asm\1\0\0\0":
+        sys.exit("trim.py: not a WebAssembly module of version 1")
+    out, at = bytearray(module[:8]), 8
+    while at < len(module):
+        kind = module[at]
+        size, start = read_number(module, at + 1)
+        content = module[start:start + size]
+        at = start + size
+        if kind == EXPORT_SECTION:
+            content = trim_exports(content)
+        out += bytes([kind]) + number(len(content)) + content
+    return bytes(out)
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], "rb") as source:
+        trimmed = trim(source.read())
+    with open(sys.argv[2], "wb") as target:
+        target.write(trimmed)
