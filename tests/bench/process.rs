@@ -1,0 +1,102 @@
+//! Envoy as a process, alone or under callgrind.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::client::Connection;
+
+/// How long a start may take: under valgrind it takes long.
+const START: Duration = Duration::from_secs(300);
+
+/// A running Envoy, ended with this value.
+pub struct Envoy {
+    process: Child,
+    /// The folder of its files.
+    pub folder: PathBuf,
+    /// Its administration address.
+    pub admin: SocketAddr,
+    /// From its start until it was ready to serve.
+    pub started_in: Duration,
+}
+
+/// The binary of Envoy: of `ENVOY`, or the one that was fetched.
+pub fn binary() -> PathBuf {
+    let fetched = || Path::new(env!("CARGO_MANIFEST_DIR")).join(".envoy/bin/envoy");
+    std::env::var_os("ENVOY").map_or_else(fetched, PathBuf::from)
+}
+
+impl Envoy {
+    /// Starts it with one worker, behind the words of `wrapper` (valgrind and its options), and waits until it is ready.
+    pub fn start(name: &str, bootstrap: &Value, wrapper: &[String]) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench").join(name);
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let (config, admin_file) = (folder.join("envoy.json"), folder.join("admin"));
+        std::fs::write(&config, bootstrap.to_string()).unwrap();
+        let binary = binary().into_os_string();
+        let mut words = wrapper.iter().map(Into::into).chain([binary]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg("--config-path").arg(config);
+        command.arg("--admin-address-path").arg(&admin_file);
+        command.args(["--concurrency", "1", "--disable-hot-restart"]);
+        // Audit lines are written at `info`: they are to be measured, in a file as in production.
+        command.args(["--log-level", "warning", "--component-log-level", "wasm:info"]);
+        let log = folder.join("envoy.log");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        let begun = Instant::now();
+        let process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut envoy = Envoy {
+            process,
+            folder,
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            started_in: Duration::ZERO,
+        };
+        while begun.elapsed() < START {
+            if let Ok(Some(status)) = envoy.process.try_wait() {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                panic!("Envoy ended with {status}:\n{text}");
+            }
+            let admin = std::fs::read_to_string(&admin_file).ok();
+            if let Some(admin) = admin.and_then(|text| text.trim().parse().ok()) {
+                envoy.admin = admin;
+                if envoy.ask("/ready").is_ok_and(|(status, _)| status == 200) {
+                    envoy.started_in = begun.elapsed();
+                    return envoy;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        panic!("Envoy was not ready after {START:?}: {}", log.display());
+    }
+
+    /// The identifier of the process; valgrind becomes what it runs, so it is the same there.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Where the listener of this name serves.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        let (_, text) = self.ask("/listeners").unwrap();
+        // A line each: `name::address`.
+        let mut lines = text.lines().filter_map(|line| line.split_once("::"));
+        let found = lines.find(|(name, _)| *name == listener);
+        found.unwrap_or_else(|| panic!("no listener {listener}")).1.parse().unwrap()
+    }
+
+    fn ask(&self, path: &str) -> Result<(u16, String), String> {
+        let mut connection = Connection::open(self.admin).map_err(|error| error.to_string())?;
+        connection.get(path, None)
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
