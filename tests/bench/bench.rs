@@ -2,7 +2,8 @@
 //! tokens. `make bench` runs it and writes `BENCHMARKS.md`.
 //!
 //! `ENVOY` names Envoy's binary and `CLAIMGATE_WASM` the filter. `-- --only rs256,routes-100` measures the rows of these
-//! names, or whose names begin so, and prints them without writing the file; `--without-native` leaves the native side out.
+//! names, or whose names begin so, and prints them without writing the file; `--without-native` leaves the native side out;
+//! `--upstream` has requests go through Envoy to an upstream, where Envoy otherwise answers those let through by itself.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -53,7 +54,7 @@ fn main() {
             (row, native, guarded)
         })
         .collect();
-    let mut counter = Counter::start(&bootstrap.to_json(client::upstream()));
+    let mut counter = Counter::start(&bootstrap.to_json(options.upstream.then(client::upstream)));
     let mut count = |row: &Row, listener: &str| {
         let address = counter.address(listener);
         counter.count(row, address)
@@ -77,6 +78,7 @@ fn main() {
 struct Options {
     only: Vec<String>,
     without_native: bool,
+    upstream: bool,
 }
 
 impl Options {
@@ -89,10 +91,13 @@ impl Options {
                     let names = words.next().expect("--only takes names of rows");
                     options.only.extend(names.split(',').map(str::to_owned));
                 }
+                "--upstream" => options.upstream = true,
                 "--without-native" => options.without_native = true,
                 // Cargo says so to every benchmark.
                 "--bench" => {}
-                other => panic!("unknown option {other}; there are --only and --without-native"),
+                other => panic!(
+                    "unknown option {other}; there are --only, --without-native and --upstream"
+                ),
             }
         }
         options

@@ -29,30 +29,44 @@ impl Bootstrap {
         format!("chain-{index}")
     }
 
-    /// The configuration that Envoy starts with.
-    pub fn to_json(&self, upstream: SocketAddr) -> Value {
+    /// The configuration that Envoy starts with. Without an upstream Envoy answers by itself, so that a request that is let
+    /// through costs no more than one that is refused.
+    pub fn to_json(&self, upstream: Option<SocketAddr>) -> Value {
         let listeners: Vec<Value> = self
             .chains
             .iter()
             .enumerate()
-            .map(|(index, chain)| listener(&format!("chain-{index}"), chain))
+            .map(|(index, chain)| listener(&format!("chain-{index}"), chain, upstream.is_some()))
             .collect();
         json!({
             "node": {"id": "bench", "cluster": "bench"},
             "admin": {"address": address(SocketAddr::from(([127, 0, 0, 1], 0)))},
-            "static_resources": {"listeners": listeners, "clusters": [{
-                "name": "upstream",
-                "connect_timeout": "60s",
-                "load_assignment": {
-                    "cluster_name": "upstream",
-                    "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}],
-                },
-            }]},
+            "static_resources": {
+                "listeners": listeners,
+                "clusters": upstream.map(cluster).into_iter().collect::<Vec<_>>(),
+            },
         })
     }
 }
 
-fn listener(name: &str, chain: &Chain) -> Value {
+fn cluster(upstream: SocketAddr) -> Value {
+    json!({
+        "name": "upstream",
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": "upstream",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}],
+        },
+    })
+}
+
+fn listener(name: &str, chain: &Chain, upstream: bool) -> Value {
+    let mut route = json!({"match": {"prefix": "/"}});
+    if upstream {
+        route["route"] = json!({"cluster": "upstream"});
+    } else {
+        route["direct_response"] = json!({"status": 200, "body": {"inline_string": "ok\n"}});
+    }
     let router = json!({
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
@@ -66,7 +80,7 @@ fn listener(name: &str, chain: &Chain) -> Value {
         "route_config": {"virtual_hosts": [{
             "name": "all",
             "domains": ["*"],
-            "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+            "routes": [route],
         }]},
     });
     if chain.access_log {
