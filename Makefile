@@ -2,7 +2,7 @@
 # Needs rustup, python3, make and a C compiler (Rust links with it).
 
 .DEFAULT_GOAL := help
-.PHONY: help build toolchain envoy demo run test lint clean
+.PHONY: help build toolchain envoy demo run test bench measurers lint clean
 
 PYTHON ?= python3
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -40,6 +40,11 @@ test: build envoy ## every test: units, the filter in a real Envoy, the document
 	$(WITH) cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
 
+bench: measurers build ## writes BENCHMARKS.md: instructions, time and memory beside Envoy's own filters; ONLY=rs256,audit prints some rows
+	@test -n "$(strip $(ENVOY))" || $(PYTHON) envoy/fetch.py
+	ENVOY="$(or $(strip $(ENVOY)),$(FETCHED))" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" \
+	  cargo bench --profile native --bench envoy --locked -- $(if $(ONLY),--only $(ONLY))
+
 lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are errors
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -54,6 +59,11 @@ endif
 
 clean: ## removes target/, dist/ and .envoy/
 	rm -rf target dist .envoy
+
+# What the benchmark counts and loads with. Envoy has to be a binary there: valgrind does not follow func-e.
+measurers:
+	@for tool in valgrind wrk; do command -v $$tool >/dev/null 2>&1 || { \
+	  echo "make: $$tool is missing: apt-get install $$tool (or your system's package of that name)" >&2; exit 1; }; done
 
 # Asks rustup to install only where something is missing, so that a second run is quick and works without a network.
 toolchain:

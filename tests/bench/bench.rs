@@ -1,9 +1,8 @@
 //! What Claimgate costs, beside Envoy's own filters, an empty Wasm filter and no filter: all in one Envoy, with the same
 //! tokens. `make bench` runs it and writes `BENCHMARKS.md`.
 //!
-//! `ENVOY` names Envoy's binary and `CLAIMGATE_WASM` the filter. `-- --only rs256,routes-100` measures the rows of these
-//! names, or whose names begin so, and prints them without writing the file; `--without-native` leaves the native side out;
-//! `--upstream` has requests go through Envoy to an upstream, where Envoy otherwise answers those let through by itself.
+//! `ENVOY` names Envoy's binary and `CLAIMGATE_WASM` the filter; [`Options`] is the command line. It fails where a bar is
+//! broken.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,7 +19,10 @@ mod filters;
 #[path = "../e2e/harness/keys.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use all of it")]
 mod keys;
+mod load;
+mod options;
 mod process;
+mod report;
 mod rows;
 mod table;
 mod tokens;
@@ -29,88 +31,64 @@ mod tokens;
 mod wire;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use bootstrap::Bootstrap;
 use callgrind::Counter;
-use filters::Policy;
-use rows::Row;
+use options::Options;
+use report::Report;
 use table::Measured;
 
-fn main() {
+fn main() -> ExitCode {
     let options = Options::read();
-    let rows = rows::rows(callgrind::TOKENS, |name| options.wants(name));
-    let claimgate = claimgate_wasm();
-    let empty = empty_wasm();
+    let (claimgate, empty) = (claimgate_wasm(), empty_wasm());
+    let (none, empty, rows) = count(&options, &claimgate, &empty);
+    let broken: Vec<String> = rows
+        .iter()
+        .filter(|measured| measured.verdicts(&rows).iter().any(|verdict| !verdict.holds))
+        .map(|measured| measured.row.name.clone())
+        .collect();
+    if options.only.is_empty() {
+        println!("starts, memory and throughput");
+        let starts = load::starts(&claimgate);
+        let loads = load::loads(&claimgate);
+        let size = claimgate.metadata().unwrap().len();
+        Report { none, empty, rows, starts, loads, size }.write();
+        println!("BENCHMARKS.md is written");
+    }
+    if broken.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("a bar is broken: {}", broken.join(", "));
+    ExitCode::FAILURE
+}
+
+/// What a request takes without a filter, what the empty filter adds, and the rows, printed as they come.
+fn count(options: &Options, claimgate: &Path, empty: &Path) -> (f64, f64, Vec<Measured>) {
     let mut bootstrap = Bootstrap::default();
     let none_at = bootstrap.listener(Vec::new(), false);
-    let empty_at = bootstrap.listener(filters::empty(&empty), false);
-    let places: Vec<_> = rows
-        .into_iter()
-        .map(|row| {
-            let native = (row.native && !options.without_native)
-                .then(|| bootstrap.listener(row.policy.native(), row.policy.audit));
-            let guarded = bootstrap.listener(row.policy.claimgate(&claimgate), false);
-            (row, native, guarded)
-        })
-        .collect();
+    let empty_at = bootstrap.listener(filters::empty(empty), false);
+    let mut places = Vec::new();
+    for row in rows::rows(callgrind::TOKENS, |name| options.wants(name)) {
+        let native = (row.native && !options.without_native)
+            .then(|| bootstrap.listener(row.policy.native(), row.policy.audit));
+        let guarded = bootstrap.listener(row.policy.claimgate(claimgate), false);
+        places.push((row, native, guarded));
+    }
     let mut counter = Counter::start(&bootstrap.to_json(options.upstream.then(client::upstream)));
-    let mut count = |row: &Row, listener: &str| {
-        let address = counter.address(listener);
-        counter.count(row, address)
-    };
-    let plain = rows::plain(Policy::new("RS256"));
-    let none = count(&plain, &none_at);
-    println!("{:<16} {none:>10.1}", "none");
-    println!("{:<16} {:>10.1}", "empty filter", count(&plain, &empty_at) - none);
-    println!("{:<16} {:>10} {:>10} {:>7}", "added by", "native", "claimgate", "ratio");
-    let mut measured: Vec<Measured> = Vec::new();
+    let none = counter.count(&rows::plain(), &none_at);
+    let empty = counter.count(&rows::plain(), &empty_at) - none;
+    println!("thousand instructions a request: {none:.1} without a filter; added:");
+    println!("{:<16} {empty:>21.1}", "empty filter");
+    println!("{:<16} {:>10} {:>10} {:>7}", "", "native", "claimgate", "ratio");
+    let mut rows: Vec<Measured> = Vec::new();
     for (row, native, guarded) in places {
-        let native = native.map(|listener| count(&row, &listener) - none);
-        let claimgate = count(&row, &guarded) - none;
-        measured.push(Measured { row, native, claimgate });
-        println!("{}", measured[measured.len() - 1].line(&measured));
+        let native = native.map(|listener| counter.count(&row, &listener) - none);
+        let claimgate = counter.count(&row, &guarded) - none;
+        rows.push(Measured { row, native, claimgate });
+        println!("{}", rows[rows.len() - 1].line(&rows));
     }
-}
-
-/// What the command line asks for.
-#[derive(Default)]
-struct Options {
-    only: Vec<String>,
-    without_native: bool,
-    upstream: bool,
-}
-
-impl Options {
-    fn read() -> Self {
-        let mut options = Options::default();
-        let mut words = std::env::args().skip(1);
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--only" => {
-                    let names = words.next().expect("--only takes names of rows");
-                    options.only.extend(names.split(',').map(str::to_owned));
-                }
-                "--upstream" => options.upstream = true,
-                "--without-native" => options.without_native = true,
-                // Cargo says so to every benchmark.
-                "--bench" => {}
-                other => panic!(
-                    "unknown option {other}; there are --only, --without-native and --upstream"
-                ),
-            }
-        }
-        options
-    }
-
-    fn wants(&self, name: &str) -> bool {
-        let mut wanted = self.only.iter();
-        self.only.is_empty()
-            || wanted.any(|wanted| {
-                name.strip_prefix(wanted.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-            })
-    }
+    (none, empty, rows)
 }
 
 /// The filter under test.

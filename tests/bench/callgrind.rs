@@ -1,6 +1,5 @@
 //! Counting instructions: Envoy under valgrind's callgrind.
 
-use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -39,14 +38,9 @@ impl Counter {
         Counter { envoy, dumps: 0 }
     }
 
-    /// Where the listener of this name serves.
-    pub fn address(&self, listener: &str) -> SocketAddr {
-        self.envoy.address(listener)
-    }
-
-    /// The thousand instructions that a request of `row` takes at `address`.
-    pub fn count(&mut self, row: &Row, address: SocketAddr) -> f64 {
-        let mut connection = Connection::open(address).unwrap();
+    /// The thousand instructions that a request of `row` takes at the listener of this name.
+    pub fn count(&mut self, row: &Row, listener: &str) -> f64 {
+        let mut connection = Connection::open(self.envoy.address(listener)).unwrap();
         let mut sent = 0;
         let mut send = |limit: usize, time: Duration| {
             let begun = Instant::now();

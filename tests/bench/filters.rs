@@ -14,8 +14,8 @@ const AUDIT_CAN_BE_OFF: bool = false;
 pub struct Policy {
     /// The algorithm of its only key.
     pub algorithm: &'static str,
-    /// How many routes there are; 1 is the one of the examples, more are `/r{number}/`.
-    pub routes: usize,
+    /// How many routes `/r{number}/` there are, instead of the usual one.
+    pub routes: Option<usize>,
     /// Whether tokens that were verified are remembered; Claimgate decides that itself.
     pub cache: bool,
     /// Whether each decision is recorded.
@@ -25,21 +25,21 @@ pub struct Policy {
 impl Policy {
     /// The usual one: a route, a cache, no records.
     pub fn new(algorithm: &'static str) -> Self {
-        Policy { algorithm, routes: 1, cache: true, audit: false }
+        Policy { algorithm, routes: None, cache: true, audit: false }
     }
 
     /// A path of the policy: of its middle route, as native rules are tried one after the other.
     pub fn path(&self) -> String {
         match self.routes {
-            1 => "/logs/production/2026-01-31/app".to_owned(),
-            routes => format!("/r{}/app", routes / 2),
+            None => "/logs/production/2026-01-31/app".to_owned(),
+            Some(routes) => format!("/r{}/app", routes / 2),
         }
     }
 
     fn prefixes(&self) -> Vec<String> {
         match self.routes {
-            1 => vec!["/logs/".to_owned()],
-            routes => (0..routes).map(|number| format!("/r{number}/")).collect(),
+            None => vec!["/logs/".to_owned()],
+            Some(routes) => (0..routes).map(|number| format!("/r{number}/")).collect(),
         }
     }
 
@@ -103,7 +103,7 @@ impl Policy {
             json!({"jwks": self.jwks()})
         };
         let route = |(number, prefix): (usize, &String)| {
-            let path = if self.routes == 1 { "/logs/{env}/**" } else { &format!("{prefix}**") };
+            let path = self.routes.map_or("/logs/{env}/**".to_owned(), |_| format!("{prefix}**"));
             json!({
                 "name": format!("route-{number}"),
                 "paths": [path],

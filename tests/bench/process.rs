@@ -20,8 +20,8 @@ pub struct Envoy {
     pub folder: PathBuf,
     /// Its administration address.
     pub admin: SocketAddr,
-    /// From its start until it was ready to serve.
-    pub started_in: Duration,
+    /// When it was started.
+    pub begun: Instant,
 }
 
 /// The binary of Envoy: of `ENVOY`, or the one that was fetched.
@@ -50,12 +50,8 @@ impl Envoy {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let begun = Instant::now();
         let process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut envoy = Envoy {
-            process,
-            folder,
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
-            started_in: Duration::ZERO,
-        };
+        let mut envoy =
+            Envoy { process, folder, admin: SocketAddr::from(([127, 0, 0, 1], 0)), begun };
         while begun.elapsed() < START {
             if let Ok(Some(status)) = envoy.process.try_wait() {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
@@ -65,7 +61,6 @@ impl Envoy {
             if let Some(admin) = admin.and_then(|text| text.trim().parse().ok()) {
                 envoy.admin = admin;
                 if envoy.ask("/ready").is_ok_and(|(status, _)| status == 200) {
-                    envoy.started_in = begun.elapsed();
                     return envoy;
                 }
             }
@@ -86,6 +81,23 @@ impl Envoy {
         let mut lines = text.lines().filter_map(|line| line.split_once("::"));
         let found = lines.find(|(name, _)| *name == listener);
         found.unwrap_or_else(|| panic!("no listener {listener}")).1.parse().unwrap()
+    }
+
+    /// The memory that it occupies.
+    pub fn resident_mebibytes(&self) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let mut values = text.lines().filter_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = values.next().unwrap().trim().trim_end_matches(" kB");
+        kibibytes.parse::<f64>().unwrap() / 1024.0
+    }
+
+    /// The CPU time that it has used, in steps of ten milliseconds.
+    pub fn cpu_time(&self) -> Duration {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // After the name in parentheses: the 14th and the 15th field of all, `utime` and `stime`.
+        let (_, fields) = text.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2);
+        Duration::from_millis(10 * ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>())
     }
 
     fn ask(&self, path: &str) -> Result<(u16, String), String> {

@@ -7,6 +7,8 @@ use crate::tokens::{Tokens, expired, mint, mint_forged};
 pub struct Row {
     /// Its name, for `--only`.
     pub name: String,
+    /// What kind of a request it is, for the reader.
+    pub section: &'static str,
     /// What it is, for the reader.
     pub title: String,
     /// The policy on both sides.
@@ -33,6 +35,9 @@ pub enum Bar {
     OfRow(&'static str, f64),
 }
 
+const VERIFICATION: &str = "verification";
+
+/// What is verified, with the bars where every token is new and where the same comes again.
 const ALGORITHMS: [(&str, &[Bar], &[Bar]); 5] = [
     ("RS256", &[Bar::OfNative(0.85)], &[Bar::OfNative(0.90)]),
     ("ES256", &[Bar::OfNative(0.92)], &[]),
@@ -44,66 +49,91 @@ const ALGORITHMS: [(&str, &[Bar], &[Bar]); 5] = [
 /// The rows that `wanted` accepts by their names; tokens are minted for those only.
 pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut add = |name: String, make: &dyn Fn(String) -> Row| {
-        if wanted(&name) {
-            rows.push(make(name));
+    let mut add = |name: &str, make: &dyn Fn() -> Row| {
+        if wanted(name) {
+            rows.push(Row { name: name.to_owned(), ..make() });
         }
     };
     for (algorithm, cold, warm) in &ALGORITHMS {
+        let policy = Policy::new(algorithm);
         let short = algorithm.to_lowercase();
-        add(format!("{short}-warm"), &|name| {
+        add(&format!("{short}-warm"), &|| {
             let title = format!("{algorithm}, the same token again");
-            row(name, title, Policy::new(algorithm), same(algorithm), warm)
+            row(VERIFICATION, &title, policy.clone(), same(algorithm), warm)
         });
-        add(format!("{short}-cold"), &|name| {
-            let policy = Policy { cache: false, ..Policy::new(algorithm) };
+        add(&format!("{short}-cold"), &|| {
+            let policy = Policy { cache: false, ..policy.clone() };
             let each = Tokens::Each(mint(algorithm, 0..tokens));
-            row(name, format!("{algorithm}, every token new"), policy, each, cold)
+            row(VERIFICATION, &format!("{algorithm}, every token new"), policy, each, cold)
         });
     }
-    let refused = |name, title: &str, cache, tokens, bars| Row {
+    let policy = || Policy::new("RS256");
+    let refused = |title: &str, policy, tokens, bars| Row {
         status: 401,
-        ..row(name, title.to_owned(), Policy { cache, ..Policy::new("RS256") }, tokens, bars)
+        ..row("refusal", title, policy, tokens, bars)
     };
-    add("malformed".to_owned(), &|name| {
+    add("malformed", &|| {
         let token = Tokens::Same("e30.not-a-token.!".to_owned());
-        refused(name, "a malformed token", true, token, &[])
+        refused("malformed token", policy(), token, &[])
     });
-    add("forged-each".to_owned(), &|name| {
+    add("forged-each", &|| {
+        let policy = Policy { cache: false, ..policy() };
         let each = Tokens::Each(mint_forged(0..tokens));
-        refused(name, "a wrong signature, every token new", false, each, &[Bar::OfNative(1.0)])
+        refused("wrong RS256 signature, every token new", policy, each, &[Bar::OfNative(1.0)])
     });
-    add("forged-same".to_owned(), &|name| {
+    add("forged-same", &|| {
         let token = Tokens::Same(mint_forged(0..1).remove(0));
-        refused(name, "a wrong signature, the same token again", true, token, &[])
+        refused("wrong RS256 signature, the same token again", policy(), token, &[])
     });
-    add("expired".to_owned(), &|name| {
-        refused(name, "an expired token again and again", true, Tokens::Same(expired()), &[])
+    add("expired", &|| {
+        refused("expired token, again and again", policy(), Tokens::Same(expired()), &[])
     });
     for routes in [1, 100, 1000, 10_000] {
-        add(format!("routes-{routes}"), &|name| {
-            let policy = Policy { routes, ..Policy::new("RS256") };
+        add(&format!("routes-{routes}"), &|| {
+            let policy = Policy { routes: Some(routes), ..policy() };
             let bars: &[Bar] = if routes == 1000 { &[Bar::OfRow("routes-1", 1.2)] } else { &[] };
-            let title = format!("{routes} routes");
-            Row { native: routes <= 1000, ..row(name, title, policy, same("RS256"), bars) }
+            let title = if routes == 1 { "1 route" } else { &format!("{routes} routes") };
+            Row { native: routes <= 1000, ..row("routes", title, policy, same("RS256"), bars) }
         });
     }
-    add("audit".to_owned(), &|name| {
-        let policy = Policy { audit: true, ..Policy::new("RS256") };
-        row(name, "a record of each request".to_owned(), policy, same("RS256"), &[])
+    add("audit", &|| {
+        let policy = Policy { audit: true, ..policy() };
+        row(
+            "records",
+            "RS256, the same token again, each request recorded",
+            policy,
+            same("RS256"),
+            &[],
+        )
     });
     rows
 }
 
-fn row(name: String, title: String, policy: Policy, tokens: Tokens, bars: &'static [Bar]) -> Row {
-    Row { name, title, path: policy.path(), policy, tokens, status: 200, native: true, bars }
+/// The requests for what has no policy.
+pub fn plain() -> Row {
+    row("", "", Policy::new("RS256"), same("RS256"), &[])
+}
+
+fn row(
+    section: &'static str,
+    title: &str,
+    policy: Policy,
+    tokens: Tokens,
+    bars: &'static [Bar],
+) -> Row {
+    Row {
+        name: String::new(),
+        section,
+        title: title.to_owned(),
+        path: policy.path(),
+        policy,
+        tokens,
+        status: 200,
+        native: true,
+        bars,
+    }
 }
 
 fn same(algorithm: &str) -> Tokens {
     Tokens::Same(mint(algorithm, 0..1).remove(0))
-}
-
-/// Requests with a token that nobody looks at, for what has no policy.
-pub fn plain(policy: Policy) -> Row {
-    row("plain".to_owned(), String::new(), policy, same("RS256"), &[])
 }
