@@ -246,19 +246,27 @@ impl Engine {
         let Some(condition) = &route.require else {
             return Ok(());
         };
-        let (host_captures, path_captures) = route.captures(host, &path);
+        let mut captures = (Vec::new(), Vec::new());
+        if !route.by_token_alone {
+            captures = route.captures(host, &path);
+        }
         let context = Context {
             bindings: Bindings {
                 request,
                 host,
                 method,
-                host_captures: &host_captures,
-                path_captures: &path_captures,
+                host_captures: &captures.0,
+                path_captures: &captures.1,
             },
             token,
             issuers: &self.issuers,
         };
-        if condition.evaluate(&context) == Truth::True {
+        let evaluate = || condition.evaluate(&context) == Truth::True;
+        let holds = match (token, outcome.route) {
+            (Some(token), Some(id)) if route.by_token_alone => token.holds(id.0, evaluate),
+            _ => evaluate(),
+        };
+        if holds {
             return Ok(());
         }
         let scope = token.and_then(|_| condition.lacking_scopes(&context));
@@ -281,18 +289,16 @@ impl Engine {
     ) -> Result<(&'e Route, Segments<'r>), Refusal> {
         let ambiguous = |reason| Refusal::new(Code::PathAmbiguous, reason);
         let safe = SafePath::check(request.first(":path"), self.fold_case).map_err(ambiguous)?;
-        let readings: Vec<Segments<'r>> = safe.readings().collect();
-        for path in &readings {
+        for path in safe.readings() {
             let denied = self.denials.find_any(&self.routes, host, path, method);
             if let Some(id) = denied {
                 *found = Some(id);
                 return Err(Refusal::new(Code::RouteDenied, "a deny route matches"));
             }
         }
-        let mut matches =
-            readings.iter().map(|path| self.router.find(&self.routes, host, path, method));
-        let first = matches.next().unwrap_or(Match::None);
-        if matches.any(|other| other != first) {
+        let find = |path| self.router.find(&self.routes, host, path, method);
+        let first = find(safe.plain());
+        if safe.others().iter().any(|path| find(path) != first) {
             return Err(ambiguous("path whose readings take different routes"));
         }
         let id = match first {
@@ -318,15 +324,13 @@ impl Engine {
         if !safe.hazards().within(route.relaxed) {
             return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
         }
-        if readings.len() > 1 {
-            let mut captures = readings.iter().map(|path| route.captures(host, path));
-            let first = captures.next();
-            if captures.any(|other| Some(other) != first) {
+        if !safe.others().is_empty() {
+            let captures = route.captures(host, safe.plain());
+            if safe.others().iter().any(|path| route.captures(host, path) != captures) {
                 return Err(ambiguous("path whose readings capture different values"));
             }
         }
-        let path = readings.into_iter().next().ok_or_else(lost)?;
-        Ok((route, path))
+        Ok((route, safe.into_plain()))
     }
 
     /// The one token of a request, verified, and where it was found.
@@ -341,8 +345,12 @@ impl Engine {
         };
         let carried = |id: IssuerId| route.carriers_of(places, id).next().is_some();
         let mut trust = self.trust.try_borrow_mut().map_err(|_| Error::KeysUnavailable)?;
-        let verified = trust.verify(&token, &self.issuers, carried, self.max_token_bytes, now)?;
-        Ok(Some((verified, places)))
+        match trust.verify(&token, &self.issuers, carried, self.max_token_bytes, now) {
+            Ok(verified) => Ok(Some((verified, places))),
+            // Looked for last, since a token that verifies has no comma in it.
+            Err(_) if extract::is_joined(request) => Err(extract::REPEATED.into()),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Takes the token out of a request that passes, but for a filter that is itself on trial.

@@ -61,7 +61,7 @@ pub struct Identity {
     /// Normal forms that a name begins with.
     prefixes: Vec<Box<str>>,
     /// Bit n is set where a whole name has n bytes, so that most headers are passed over at once.
-    lengths: u128,
+    lengths: u64,
 }
 
 impl Identity {
@@ -120,8 +120,8 @@ impl Identity {
     }
 }
 
-fn length_bit(length: usize) -> u128 {
-    1 << length.min(127)
+fn length_bit(length: usize) -> u64 {
+    1 << length.min(63)
 }
 
 /// A header's name in lower case, with every character that is no letter or digit as `-`.

@@ -21,6 +21,9 @@ const ECS_VERSION: &str = "9.0.0";
 /// The longest text of one member, in bytes: a line stays bounded whatever a client sends.
 const MAX_TEXT: usize = 2048;
 
+/// Texts from this length on are looked at closely, in bytes.
+const MAX_PLAIN: usize = 256;
+
 /// What was decided, in a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
@@ -116,7 +119,7 @@ impl<'a> Decision<'a> {
 
     /// The filter state `wasm.claimgate`: what access logs say of it.
     pub fn filter_state(&self) -> String {
-        let mut members = Members::default();
+        let mut members = Members(String::with_capacity(160));
         members.text("decision", self.verdict.name());
         members.text("code", self.code());
         members.option("route", self.route);
@@ -154,7 +157,7 @@ impl Draft {
         node: &str,
         now: Timestamp,
     ) -> Self {
-        let mut members = Members::default();
+        let mut members = Members(String::with_capacity(1024));
         members.event(decision, now);
         if let Some(request) = request {
             members.request(request, decision.host);
@@ -185,7 +188,7 @@ impl Draft {
 }
 
 /// The members of a JSON object that is being written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Members(String);
 
 impl Members {
@@ -208,11 +211,14 @@ impl Members {
         self.option("event.reason", decision.reason);
     }
 
-    fn raw(&mut self, name: &str, json: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        self.0.push('"');
+    fn name(&mut self, name: &str) {
+        self.0.push_str(if self.0.is_empty() { "{\"" } else { ",\"" });
         self.0.push_str(name);
         self.0.push_str("\":");
+    }
+
+    fn raw(&mut self, name: &str, json: &str) {
+        self.name(name);
         self.0.push_str(json);
     }
 
@@ -222,7 +228,14 @@ impl Members {
     }
 
     fn text(&mut self, name: &str, text: &str) {
-        self.raw(name, &quote(&without_tokens(text)));
+        if is_plain(text) {
+            self.name(name);
+            self.0.push('"');
+            self.0.push_str(text);
+            self.0.push('"');
+        } else {
+            self.raw(name, &quote(&without_tokens(text)));
+        }
     }
 
     fn option(&mut self, name: &str, text: Option<&str>) {
@@ -276,6 +289,16 @@ impl Members {
         self.0.push('}');
         self.0
     }
+}
+
+/// Whether a text stands in JSON as it is, and holds no token: the usual one.
+fn is_plain(text: &str) -> bool {
+    let mut last = [0; 3];
+    text.len() < MAX_PLAIN
+        && text.bytes().all(|byte| {
+            last = [last[1], last[2], byte];
+            matches!(byte, b' '..=b'~' if byte != b'"' && byte != b'\\') && last != *b"eyJ"
+        })
 }
 
 /// A text with every JSON Web Token in it cut out, wherever a client put one: `eyJ` is how base64url

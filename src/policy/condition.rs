@@ -172,8 +172,15 @@ impl Condition {
                 visitor(Part::Token);
                 names.iter().for_each(|name| visitor(Part::Scope(name)));
             }
-            Self::ClientAddress(_) => {}
+            Self::ClientAddress(_) => visitor(Part::Request),
         }
+    }
+
+    /// Whether it reads nothing but the token, so that what it says of one stays.
+    pub fn reads_token_alone(&self) -> bool {
+        let mut alone = true;
+        self.visit(&mut |part| alone &= matches!(part, Part::Token | Part::Scope(_)));
+        alone
     }
 }
 
@@ -188,6 +195,8 @@ pub enum Part<'c> {
     PathCapture(&'c str),
     /// A capture of the host.
     HostCapture(&'c str),
+    /// Something else of the request.
+    Request,
 }
 
 impl Leaf {
@@ -196,7 +205,7 @@ impl Leaf {
             Subject::Path(name) => visitor(Part::PathCapture(name)),
             Subject::Host(name) => visitor(Part::HostCapture(name)),
             subject if subject.is_claim() => visitor(Part::Token),
-            _ => {}
+            _ => visitor(Part::Request),
         }
         let operands = match &self.operator {
             Operator::AnyOf(list) | Operator::AllOf(list) | Operator::NoneOf(list) => &list[..],
@@ -212,8 +221,8 @@ impl Leaf {
                 match placeholder {
                     Placeholder::Path(name) => visitor(Part::PathCapture(name)),
                     Placeholder::HostCapture(name) => visitor(Part::HostCapture(name)),
-                    Placeholder::Query(_) | Placeholder::Header(_) => {}
-                    Placeholder::Host | Placeholder::Method => {}
+                    Placeholder::Query(_) | Placeholder::Header(_) => visitor(Part::Request),
+                    Placeholder::Host | Placeholder::Method => visitor(Part::Request),
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Host safety, and the patterns of hosts.
 
+use super::ascii::AsciiSet;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -9,6 +10,9 @@ use std::fmt;
 /// Says what makes it ambiguous: empty, user info, an illegal character, an empty label.
 pub fn normalise(authority: Option<&[u8]>) -> Result<Cow<'_, str>, &'static str> {
     let authority = authority.ok_or("no host")?;
+    if let Some(host) = usual(authority) {
+        return Ok(Cow::Borrowed(host));
+    }
     let authority = std::str::from_utf8(authority).map_err(|_| "host is not ASCII")?;
     // RFC 1035 section 2.3.4 has 253 characters, then a final dot and a port.
     if authority.len() > 260 {
@@ -46,6 +50,25 @@ pub fn normalise(authority: Option<&[u8]>) -> Result<Cow<'_, str>, &'static str>
         return Ok(Cow::Owned(host.to_ascii_lowercase()));
     }
     Ok(Cow::Borrowed(host))
+}
+
+/// A host that is already in its safe form, but for a port; `None` where a closer look is needed.
+fn usual(authority: &[u8]) -> Option<&str> {
+    static PLAIN: AsciiSet = AsciiSet::of(b"abcdefghijklmnopqrstuvwxyz0123456789-_.");
+    let end = authority.iter().position(|byte| !PLAIN.contains(*byte)).unwrap_or(authority.len());
+    let (host, port) = authority.split_at_checked(end)?;
+    let labels = host.iter().fold((b'.', true), |(last, labels), byte| {
+        (*byte, labels && (*byte != b'.' || last != b'.'))
+    });
+    let port = match port {
+        [] => true,
+        [b':', digits @ ..] => {
+            (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    let usual = port && authority.len() <= 260 && labels.1 && labels.0 != b'.';
+    std::str::from_utf8(host).ok().filter(|_| usual)
 }
 
 fn is_port(text: &str) -> bool {

@@ -4,6 +4,7 @@
 //! segments, each decoded once. Three of the refusals can be relaxed; the path then has several
 //! readings, and a route takes it only if it wins under each of them.
 
+use super::ascii::AsciiSet;
 use percent_encoding::percent_decode;
 use std::borrow::Cow;
 
@@ -42,9 +43,11 @@ pub type Segments<'a> = Vec<Cow<'a, str>>;
 /// A path that was found safe, but for its hazards.
 #[derive(Debug)]
 pub struct SafePath<'a> {
-    raw: &'a str,
     hazards: Hazards,
-    fold: bool,
+    /// The reading that takes all of it as data.
+    plain: Segments<'a>,
+    /// Further readings, where there are hazards.
+    others: Vec<Segments<'a>>,
 }
 
 impl<'a> SafePath<'a> {
@@ -54,6 +57,9 @@ impl<'a> SafePath<'a> {
     /// Says what makes it ambiguous.
     pub fn check(path: Option<&'a [u8]>, fold: bool) -> Result<Self, &'static str> {
         let path = path.ok_or("no path")?;
+        if !fold && let Some(plain) = usual(path) {
+            return Ok(Self { hazards: Hazards::default(), plain, others: Vec::new() });
+        }
         let (raw, _) = crate::request::split_query(path);
         if raw.first() != Some(&b'/') {
             return Err("path does not begin with a slash");
@@ -78,18 +84,20 @@ impl<'a> SafePath<'a> {
         if encoded {
             check_encoding(raw, &mut hazards)?;
         }
-        let mut safe = Self { raw, hazards, fold };
+        let has_empty = |segments: &Segments<'_>| segments.iter().any(|segment| segment.is_empty());
+        let mut readings = read_all(raw, hazards, fold);
         // Splitting at `%2f` or cutting parameters off can leave an empty segment, which a server
         // may then merge.
-        if safe.readings().any(|segments| segments.iter().any(|segment| segment.is_empty())) {
-            safe.hazards.empty_segment = true;
+        if !hazards.empty_segment && readings.iter().any(has_empty) {
+            hazards.empty_segment = true;
+            readings = read_all(raw, hazards, fold);
         }
-        let dotted = if encoded || safe.hazards != Hazards::default() {
-            safe.readings().any(|segments| segments.iter().any(|segment| is_dotted(segment)))
-        } else {
-            raw.split('/').any(is_dotted)
-        };
-        if dotted { Err("path with a dot segment") } else { Ok(safe) }
+        if readings.iter().any(|segments| segments.iter().any(|segment| is_dotted(segment))) {
+            return Err("path with a dot segment");
+        }
+        let mut readings = readings.into_iter();
+        let plain = readings.next().unwrap_or_default();
+        Ok(Self { hazards, plain, others: readings.collect() })
     }
 
     /// What makes it ambiguous.
@@ -97,66 +105,100 @@ impl<'a> SafePath<'a> {
         self.hazards
     }
 
-    /// Every reading of it; the first takes all of it as data.
-    pub fn readings(&self) -> impl Iterator<Item = Segments<'a>> + '_ {
-        let choices = |hazard: bool| {
-            if hazard { &[false, true][..] } else { &[false][..] }
-        };
-        choices(self.hazards.encoded_slash).iter().flat_map(move |&encoded_slash| {
-            choices(self.hazards.parameters).iter().flat_map(move |&parameters| {
-                choices(self.hazards.empty_segment).iter().map(move |&empty_segment| {
-                    self.read(Hazards { encoded_slash, parameters, empty_segment })
-                })
-            })
-        })
+    /// The reading that takes all of it as data.
+    pub fn plain(&self) -> &Segments<'a> {
+        &self.plain
     }
 
-    /// The reading by a server that acts on these hazards: splits at `%2f`, cuts parameters off,
-    /// merges empty segments.
-    fn read(&self, acted_on: Hazards) -> Segments<'a> {
-        let raw: Cow<'a, str> = if acted_on.encoded_slash {
-            Cow::Owned(self.raw.replace("%2f", "/").replace("%2F", "/"))
-        } else {
-            Cow::Borrowed(self.raw)
+    /// The same, when the others are not looked at any more.
+    pub fn into_plain(self) -> Segments<'a> {
+        self.plain
+    }
+
+    /// The readings besides that one; none where there are no hazards.
+    pub fn others(&self) -> &[Segments<'a>] {
+        &self.others
+    }
+
+    /// Every reading of it.
+    pub fn readings(&self) -> impl Iterator<Item = &Segments<'a>> {
+        std::iter::once(&self.plain).chain(&self.others)
+    }
+}
+
+/// The segments of a path with nothing in it that could be read in two ways; `None` where a closer
+/// look is needed.
+fn usual(path: &[u8]) -> Option<Segments<'_>> {
+    let mut segments = Vec::with_capacity(8);
+    let mut rest = path.strip_prefix(b"/")?;
+    loop {
+        let end = rest.iter().position(|byte| !PLAIN.contains(*byte)).unwrap_or(rest.len());
+        let (segment, after) = rest.split_at_checked(end)?;
+        let (more, after) = match after.split_first() {
+            None | Some((b'?', _)) => (false, after),
+            Some((b'/', after)) => (true, after),
+            Some(_) => return None,
         };
-        let segments = |raw: &'_ str, own: &dyn Fn(&str) -> Cow<'a, str>| -> Segments<'a> {
-            let path = raw.strip_prefix('/').unwrap_or(raw);
-            let count = path.split('/').count();
-            path.split('/')
-                .enumerate()
-                .map(|(index, segment)| {
-                    let cut = if acted_on.parameters { cut(segment) } else { segment };
-                    (index, cut)
-                })
-                .filter(|(index, segment)| {
-                    let last = index + 1 == count;
-                    !segment.is_empty() || !(last || acted_on.empty_segment)
-                })
-                .map(|(_, segment)| own(segment))
-                .collect()
-        };
-        match &raw {
-            Cow::Borrowed(raw) if !raw.contains('%') && !self.fold => {
-                // The usual path: nothing to decode, nothing to copy.
-                let path = raw.strip_prefix('/').unwrap_or(raw);
-                if self.hazards == Hazards::default() {
-                    let path = path.strip_suffix('/').unwrap_or(path);
-                    return if path.is_empty() {
-                        Vec::new()
-                    } else {
-                        path.split('/').map(Cow::Borrowed).collect()
-                    };
-                }
-                segments(raw, &|segment| Cow::Owned(segment.to_owned()))
+        match segment {
+            // What is behind a final slash.
+            b"" if !more => return Some(segments),
+            b"" | b"." | b".." => return None,
+            segment => segments.push(Cow::Borrowed(std::str::from_utf8(segment).ok()?)),
+        }
+        if !more {
+            return Some(segments);
+        }
+        rest = after;
+    }
+}
+
+/// Characters of a segment that mean themselves to every server: unreserved ones, sub-delimiters but
+/// for the semicolon, `:` and `@` (RFC 3986 section 3.3).
+static PLAIN: AsciiSet =
+    AsciiSet::of(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,=:@");
+
+/// Every reading; the first takes all of it as data.
+fn read_all(raw: &str, hazards: Hazards, fold: bool) -> Vec<Segments<'static>> {
+    let choices = |hazard: bool| if hazard { &[false, true][..] } else { &[false][..] };
+    let mut readings = Vec::new();
+    for &encoded_slash in choices(hazards.encoded_slash) {
+        for &parameters in choices(hazards.parameters) {
+            for &empty_segment in choices(hazards.empty_segment) {
+                let acted_on = Hazards { encoded_slash, parameters, empty_segment };
+                readings.push(read(raw, acted_on, fold));
             }
-            raw => segments(raw, &|segment| Cow::Owned(self.decode(segment))),
         }
     }
+    readings
+}
 
-    fn decode(&self, segment: &str) -> String {
-        let text = percent_decode(segment.as_bytes()).decode_utf8_lossy();
-        if self.fold { text.to_lowercase() } else { text.into_owned() }
-    }
+/// The reading by a server that acts on these hazards: splits at `%2f`, cuts parameters off, merges
+/// empty segments.
+fn read(raw: &str, acted_on: Hazards, fold: bool) -> Segments<'static> {
+    let raw: Cow<'_, str> = if acted_on.encoded_slash {
+        Cow::Owned(raw.replace("%2f", "/").replace("%2F", "/"))
+    } else {
+        Cow::Borrowed(raw)
+    };
+    let path = raw.strip_prefix('/').unwrap_or(&raw);
+    let count = path.split('/').count();
+    path.split('/')
+        .enumerate()
+        .map(|(index, segment)| {
+            let cut = if acted_on.parameters { cut(segment) } else { segment };
+            (index, cut)
+        })
+        .filter(|(index, segment)| {
+            let last = index + 1 == count;
+            !segment.is_empty() || !(last || acted_on.empty_segment)
+        })
+        .map(|(_, segment)| Cow::Owned(decode(segment, fold)))
+        .collect()
+}
+
+fn decode(segment: &str, fold: bool) -> String {
+    let text = percent_decode(segment.as_bytes()).decode_utf8_lossy();
+    if fold { text.to_lowercase() } else { text.into_owned() }
 }
 
 fn is_dotted(segment: &str) -> bool {
@@ -285,6 +327,6 @@ mod tests {
     #[test]
     fn folds_case_where_the_upstream_does() {
         let safe = SafePath::check(Some(b"/Logs/%41/%C3%84"), true).unwrap();
-        assert_eq!(safe.readings().next().unwrap(), ["logs", "a", "\u{e4}"]);
+        assert_eq!(*safe.plain(), ["logs", "a", "\u{e4}"]);
     }
 }

@@ -290,8 +290,8 @@ fn parse_literal(text: &str, fold: bool) -> Result<Box<str>, &'static str> {
     if safe.hazards() != super::path::Hazards::default() {
         return Err(refused);
     }
-    let literal = safe.readings().next().and_then(|segments| segments.into_iter().next());
-    literal.map(|literal| literal.into_owned().into()).ok_or(refused)
+    let literal = safe.plain().first();
+    literal.map(|literal| (**literal).into()).ok_or(refused)
 }
 
 /// A pattern may hold text outside ASCII as it reads; a path holds it encoded.

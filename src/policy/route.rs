@@ -93,6 +93,8 @@ pub struct Route {
     pub carriers: Vec<Carrier>,
     /// What must hold.
     pub require: Option<Condition>,
+    /// Whether that reads nothing but the token.
+    pub by_token_alone: bool,
     /// The protocols that it upgrades to, in lower case.
     pub upgrade: Vec<Box<str>>,
     /// The path hazards that it accepts.

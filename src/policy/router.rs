@@ -32,6 +32,10 @@ pub struct Router {
     under: HashMap<Box<str>, Tree>,
     every: Tree,
     unnamed: Tree,
+    /// Whether any route names a host.
+    named: bool,
+    /// Whether there is any route.
+    some: bool,
     /// Whether any segment has wild parts beside literals: only then do strict and loose differ.
     mixed: bool,
 }
@@ -41,6 +45,8 @@ impl Router {
     pub fn new(routes: &[Route], deny: bool) -> Self {
         let mut router = Self::default();
         for (index, route) in routes.iter().enumerate().filter(|(_, route)| route.deny == deny) {
+            router.some = true;
+            router.named |= !route.hosts.is_empty();
             for pattern in &route.paths {
                 router.mixed |=
                     pattern.segments.iter().any(|segment| matches!(segment, Segment::Mixed(_)));
@@ -109,6 +115,9 @@ impl Router {
         path: &[Cow<'_, str>],
         method: &str,
     ) -> Option<RouteId> {
+        if !self.some {
+            return None;
+        }
         // Without a list, also the methods that no other route takes.
         let takes = |id: &RouteId| {
             routes.get(id.0).is_some_and(|route| match &route.methods {
@@ -126,6 +135,9 @@ impl Router {
 
     /// The tree of the most specific kind of host that any route names.
     fn named(&self, host: &str) -> Option<&Tree> {
+        if !self.named {
+            return None;
+        }
         if let Some(tree) = self.exact.get(host) {
             return Some(tree);
         }
@@ -341,6 +353,7 @@ mod tests {
             token: TokenMode::None,
             carriers: Vec::new(),
             require: None,
+            by_token_alone: false,
             upgrade: Vec::new(),
             relaxed: Hazards::default(),
             mode: Mode::Enforce,

@@ -9,10 +9,11 @@ use super::{Error, claims::Claims};
 use crate::time::Timestamp;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
-use quick_cache::Weighter;
 use quick_cache::unsync::Cache as Store;
+use quick_cache::{Equivalent, Weighter};
 use serde_json::Value;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
@@ -25,13 +26,52 @@ const USUAL_WEIGHT: u64 = 2048;
 /// What an entry costs besides its bytes: allocations, index, what is remembered of evicted ones.
 const OVERHEAD: usize = 160;
 
-type Token = Box<[u8]>;
 type Indexed<V> = Store<Token, V, Bytes, SeedableRandomState>;
 
 /// See the module.
 pub struct Cache {
     good: Indexed<Rc<VerifiedToken>>,
     bad: Indexed<Failure>,
+}
+
+/// A token as a key.
+#[derive(Clone)]
+struct Token(Box<[u8]>);
+
+/// A token that is looked for.
+struct Sought<'t>(&'t [u8]);
+
+impl Hash for Token {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write(&self.0);
+    }
+}
+
+impl Hash for Sought<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write(self.0);
+    }
+}
+
+impl PartialEq for Token {
+    fn eq(&self, other: &Self) -> bool {
+        Sought(&self.0).equivalent(other)
+    }
+}
+
+impl Eq for Token {}
+
+impl Equivalent<Token> for Sought<'_> {
+    /// Eight bytes at a time: the platform's own comparison takes one, in wasm.
+    fn equivalent(&self, key: &Token) -> bool {
+        if self.0.len() != key.0.len() {
+            return false;
+        }
+        let (words, tail) = self.0.as_chunks::<8>();
+        let (key_words, key_tail) = key.0.as_chunks::<8>();
+        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        words.iter().zip(key_words).all(|(a, b)| word(a) == word(b)) && tail == key_tail
+    }
 }
 
 /// What is known of a token.
@@ -54,23 +94,23 @@ impl Cache {
 
     /// What is known of a token.
     pub fn get(&self, token: &[u8], now: Timestamp) -> Option<Known> {
-        if let Some(verified) = self.good.get(token) {
+        if let Some(verified) = self.good.get(&Sought(token)) {
             return Some(Known::Good(Rc::clone(verified)));
         }
-        let failure = self.bad.get(token)?;
+        let failure = self.bad.get(&Sought(token))?;
         let error = still(&failure.error, now.as_millis())?;
         Some(Known::Bad(Failure { error, ..failure.clone() }))
     }
 
     /// Keeps a token that verified.
     pub fn keep(&mut self, token: &[u8], verified: &Rc<VerifiedToken>) {
-        self.good.insert(token.into(), Rc::clone(verified));
+        self.good.insert(Token(token.into()), Rc::clone(verified));
     }
 
     /// Keeps a token that did not verify, where that was dear to find out, and depends on the token
     /// and its issuer alone.
     pub fn keep_failure(&mut self, token: &[u8], failure: &Failure) {
-        self.good.remove(token);
+        self.good.remove(&Sought(token));
         let lasting = match failure.error {
             Error::SignatureInvalid | Error::Expired { .. } | Error::NotYetValid { .. } => true,
             Error::Malformed(_) | Error::LifetimeTooLong { .. } | Error::ClaimMissing(_) => true,
@@ -81,7 +121,7 @@ impl Cache {
             Error::KeyUnknown | Error::KeysUnavailable => false,
         };
         if lasting && failure.issuer.is_some() {
-            self.bad.insert(token.into(), failure.clone());
+            self.bad.insert(Token(token.into()), failure.clone());
         }
     }
 
@@ -124,7 +164,7 @@ struct Bytes;
 
 impl Weighter<Token, Rc<VerifiedToken>> for Bytes {
     fn weight(&self, token: &Token, verified: &Rc<VerifiedToken>) -> u64 {
-        (OVERHEAD + token.len() + verified.weight()) as u64
+        (OVERHEAD + token.0.len() + verified.weight()) as u64
     }
 }
 
@@ -134,7 +174,7 @@ impl Weighter<Token, Failure> for Bytes {
             Error::ClaimMissing(name) => name.len(),
             _ => 0,
         };
-        (OVERHEAD + token.len() + named + failure.kid.as_ref().map_or(0, String::len)) as u64
+        (OVERHEAD + token.0.len() + named + failure.kid.as_ref().map_or(0, String::len)) as u64
     }
 }
 

@@ -76,11 +76,13 @@ pub fn find<'a>(request: &Request<'a>, carriers: &[Carrier]) -> Result<Option<Fo
         };
         match &carrier.source {
             Source::Header { name, scheme } => {
-                if &**name == "authorization" && is_repeated(request) {
-                    return Err(Error::Ambiguous("more than one Authorization"));
-                }
-                for value in request.values(name) {
+                let is_authorization = &**name == "authorization";
+                for (index, value) in request.values(name).enumerate() {
+                    if is_authorization && index > 0 {
+                        return Err(REPEATED);
+                    }
                     match in_header(value, scheme.as_deref()) {
+                        None if is_authorization && is_joined(request) => return Err(REPEATED),
                         None => {}
                         Some([]) => return Err(Error::Malformed("scheme without a token")),
                         Some(token) => take(Cow::Borrowed(token))?,
@@ -132,18 +134,20 @@ fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
     }
 }
 
-/// Whether `Authorization` is there twice. Envoy joins the values of a repeated one by commas, which
+/// What is wrong where `Authorization` is there twice.
+pub const REPEATED: Error = Error::Ambiguous("more than one Authorization");
+
+/// Whether `Authorization` was there twice: Envoy joins the values of a repeated one by commas, which
 /// no token holds; a parameter of another scheme (RFC 9110 section 11.4) follows one without a space.
-fn is_repeated(request: &Request<'_>) -> bool {
-    let mut values = request.values("authorization");
-    let Some(value) = values.next() else { return false };
+pub fn is_joined(request: &Request<'_>) -> bool {
+    let Some(value) = request.first("authorization") else { return false };
     let is_bearer = in_header(value, Some("Bearer")).is_some();
     let mut further = value.split(|byte| *byte == b',').skip(1);
     let credentials = |part: &[u8]| {
         let scheme = split_once(part.trim_ascii(), b' ').map(|(scheme, _)| scheme);
         scheme.is_some_and(|scheme| scheme.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'))
     };
-    values.next().is_some() || further.any(|part| is_bearer || credentials(part))
+    further.any(|part| is_bearer || credentials(part))
 }
 
 fn is_named(raw: &[u8], name: &str) -> bool {
@@ -185,12 +189,16 @@ pub fn removals<'s>(
         Source::Cookie { name, .. } => Some(&**name),
         _ => None,
     });
-    removals.extend(without_cookies(request, cookies));
+    if cookies.clone().next().is_some() {
+        removals.extend(without_cookies(request, cookies));
+    }
     let prefixes = chosen.clone().filter_map(|source| match source {
         Source::WebsocketProtocol { prefix } => Some(&**prefix),
         _ => None,
     });
-    removals.extend(without_entries(request, prefixes));
+    if prefixes.clone().next().is_some() {
+        removals.extend(without_entries(request, prefixes));
+    }
     if let Some(path) = without_parameters(request, chosen) {
         removals.push(Removal { name: ":path", rest: Some(path) });
     }

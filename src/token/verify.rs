@@ -8,7 +8,7 @@ use super::signature::Algorithm;
 use super::{Error, Issuer, IssuerId, KeySet, cache};
 use crate::time::Timestamp;
 use serde_json::Value;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 /// Proof that a token passed every check of its issuer. Only [`verify`] makes one.
 #[derive(Debug)]
@@ -19,7 +19,12 @@ pub struct VerifiedToken {
     kid: Option<String>,
     subject: Option<String>,
     headers: OnceCell<Headers>,
+    /// What conditions that read nothing else say of it, by route.
+    verdicts: RefCell<Vec<(usize, bool)>>,
 }
+
+/// For how many routes a token keeps what their conditions say of it.
+const MAX_VERDICTS: usize = 16;
 
 /// Header names and values.
 pub type Headers = Box<[(Box<str>, String)]>;
@@ -45,11 +50,27 @@ impl VerifiedToken {
         self.headers.get_or_init(make)
     }
 
+    /// What the condition of a route says of it, where that reads nothing else: asked once.
+    pub fn holds(&self, route: usize, condition: impl FnOnce() -> bool) -> bool {
+        let Ok(mut verdicts) = self.verdicts.try_borrow_mut() else { return condition() };
+        if let Some((_, holds)) = verdicts.iter().find(|(known, _)| *known == route) {
+            return *holds;
+        }
+        let holds = condition();
+        if verdicts.len() < MAX_VERDICTS {
+            verdicts.push((route, holds));
+        }
+        holds
+    }
+
     /// What it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
         let named = [&self.kid, &self.subject].into_iter().flatten().map(String::len);
         // The headers repeat claims, so they are counted as these.
-        size_of::<Self>() + 2 * cache::weigh(&self.claims) + named.sum::<usize>()
+        size_of::<Self>()
+            + MAX_VERDICTS * size_of::<(usize, bool)>()
+            + 2 * cache::weigh(&self.claims)
+            + named.sum::<usize>()
     }
 
     /// The id of the key that verified it.
@@ -137,6 +158,7 @@ pub fn verify(
         kid,
         subject,
         headers: OnceCell::new(),
+        verdicts: RefCell::default(),
     })
 }
 

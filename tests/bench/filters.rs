@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::tokens::{AUDIENCE, ISSUER, ROLE, key};
 
 /// Whether the configuration can switch audit records off. Without it every Claimgate row writes them.
-const AUDIT_CAN_BE_OFF: bool = false;
+const AUDIT_CAN_BE_OFF: bool = true;
 
 /// What the policy allows, in terms of both sides.
 #[derive(Clone)]

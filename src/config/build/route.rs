@@ -116,6 +116,7 @@ impl Builder<'_> {
             deny: raw.deny,
             token: if raw.deny { TokenMode::None } else { token },
             carriers,
+            by_token_alone: require.as_ref().is_some_and(Condition::reads_token_alone),
             require,
             upgrade: raw.upgrade.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
             relaxed: self.relaxed.union(hazards(&raw.path_safety)),
@@ -253,7 +254,7 @@ fn check_reads(
                     format!("reads the host capture `{name}`, which not every host of the route has")
                 })
             }
-            Part::Token | Part::Scope(_) => None,
+            Part::Token | Part::Scope(_) | Part::Request => None,
         };
         wrong = wrong.take().or(reason);
     });
