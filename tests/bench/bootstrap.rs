@@ -39,6 +39,8 @@ impl Bootstrap {
             .map(|(index, chain)| listener(&format!("chain-{index}"), chain, upstream.is_some()))
             .collect();
         json!({
+            // What Envoy does now and then is no part of a request.
+            "stats_flush_interval": "240s",
             "node": {"id": "bench", "cluster": "bench"},
             "admin": {"address": address(SocketAddr::from(([127, 0, 0, 1], 0)))},
             "static_resources": {

@@ -41,6 +41,11 @@ impl Counter {
     /// The thousand instructions that a request of `row` takes at the listener of this name.
     pub fn count(&mut self, row: &Row, listener: &str) -> f64 {
         let mut connection = Connection::open(self.envoy.address(listener)).unwrap();
+        if row.guarded {
+            // A filter that does not run costs nothing.
+            let (status, body) = connection.get(&row.path, None).unwrap();
+            assert_eq!(status, 401, "row {} without a token: {body}", row.name);
+        }
         let mut sent = 0;
         let mut send = |limit: usize, time: Duration| {
             let begun = Instant::now();

@@ -55,7 +55,10 @@ impl Envoy {
         while begun.elapsed() < START {
             if let Ok(Some(status)) = envoy.process.try_wait() {
                 let text = std::fs::read_to_string(&log).unwrap_or_default();
-                panic!("Envoy ended with {status}:\n{text}");
+                let lines: Vec<&str> = text.lines().collect();
+                // What it says of a wrong bootstrap is long, and the reason is at its end.
+                let end = lines[lines.len().saturating_sub(20)..].join("\n");
+                panic!("Envoy ended with {status}; the end of {}:\n{end}", log.display());
             }
             let admin = std::fs::read_to_string(&admin_file).ok();
             if let Some(admin) = admin.and_then(|text| text.trim().parse().ok()) {

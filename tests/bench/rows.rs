@@ -19,6 +19,8 @@ pub struct Row {
     pub tokens: Tokens,
     /// The status of every answer.
     pub status: u16,
+    /// Whether something stands in the way that has to refuse a request without a token.
+    pub guarded: bool,
     /// Whether Envoy's own filters are measured too.
     pub native: bool,
     /// What Claimgate may add at most.
@@ -88,11 +90,12 @@ pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
     add("expired", &|| {
         refused("expired token, again and again", policy(), Tokens::Same(expired()), &[])
     });
-    for routes in [1, 100, 1000, 10_000] {
+    let counts =
+        [(1, "1 route"), (100, "100 routes"), (1000, "1,000 routes"), (10_000, "10,000 routes")];
+    for (routes, title) in counts {
         add(&format!("routes-{routes}"), &|| {
             let policy = Policy { routes: Some(routes), ..policy() };
             let bars: &[Bar] = if routes == 1000 { &[Bar::OfRow("routes-1", 1.2)] } else { &[] };
-            let title = if routes == 1 { "1 route" } else { &format!("{routes} routes") };
             Row { native: routes <= 1000, ..row("routes", title, policy, same("RS256"), bars) }
         });
     }
@@ -111,7 +114,7 @@ pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
 
 /// The requests for what has no policy.
 pub fn plain() -> Row {
-    row("", "", Policy::new("RS256"), same("RS256"), &[])
+    Row { guarded: false, ..row("", "", Policy::new("RS256"), same("RS256"), &[]) }
 }
 
 fn row(
@@ -129,6 +132,7 @@ fn row(
         policy,
         tokens,
         status: 200,
+        guarded: true,
         native: true,
         bars,
     }

@@ -21,20 +21,22 @@ pub struct Verdict {
 }
 
 impl Measured {
-    /// What Claimgate adds as a part of what Envoy's own filters add.
+    /// What Claimgate adds as a part of what Envoy's own filters add, where that is more than nothing.
     pub fn ratio(&self) -> Option<f64> {
-        self.native.map(|native| self.claimgate / native)
+        self.native.filter(|native| *native > 1.0).map(|native| self.claimgate / native)
     }
 
     /// The bars of the row, as far as all that they compare was measured.
     pub fn verdicts(&self, all: &[Measured]) -> Vec<Verdict> {
         let verdict = |bar: &Bar| {
             let (limit, text) = match bar {
-                Bar::OfNative(part) => (part * self.native?, format!("at most {part} of native")),
+                Bar::OfNative(part) => {
+                    (part * self.native?, format!("at most {part:.2} of native"))
+                }
                 Bar::Thousand(limit) => (*limit, format!("below {limit} k")),
                 Bar::OfRow(name, part) => {
                     let other = all.iter().find(|other| other.row.name == *name)?;
-                    let text = format!("at most {part} of {}", other.row.title);
+                    let text = format!("at most {part:.2} of {}", other.row.title);
                     (part * other.claimgate, text)
                 }
             };
