@@ -6,9 +6,6 @@ use serde_json::{Map, Value, json};
 
 use crate::tokens::{AUDIENCE, ISSUER, ROLE, key};
 
-/// Whether the configuration can switch audit records off. Without it every Claimgate row writes them.
-const AUDIT_CAN_BE_OFF: bool = true;
-
 /// What the policy allows, in terms of both sides.
 #[derive(Clone)]
 pub struct Policy {
@@ -118,7 +115,7 @@ impl Policy {
                 "x-user-email": {"claim": "email"},
             }},
         });
-        if AUDIT_CAN_BE_OFF && !self.audit {
+        if !self.audit {
             config["audit"] = json!({"allowed": "none", "denied": "none"});
         }
         vec![wasm_filter("claimgate", wasm, &config)]

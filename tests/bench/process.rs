@@ -38,10 +38,10 @@ impl Envoy {
         std::fs::create_dir_all(&folder).unwrap();
         let (config, admin_file) = (folder.join("envoy.json"), folder.join("admin"));
         std::fs::write(&config, bootstrap.to_string()).unwrap();
-        let binary = binary().into_os_string();
-        let mut words = wrapper.iter().map(Into::into).chain([binary]);
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).arg("--config-path").arg(config);
+        // Envoy ends with the benchmark, however that ends. All of these words become one process, one after the other.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).args(wrapper).arg(binary());
+        command.arg("--config-path").arg(config);
         command.arg("--admin-address-path").arg(&admin_file);
         command.args(["--concurrency", "1", "--disable-hot-restart"]);
         // Audit lines are written at `info`: they are to be measured, in a file as in production.
@@ -72,7 +72,7 @@ impl Envoy {
         panic!("Envoy was not ready after {START:?}: {}", log.display());
     }
 
-    /// The identifier of the process; valgrind becomes what it runs, so it is the same there.
+    /// The identifier of the process, the same under valgrind.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
