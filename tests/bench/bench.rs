@@ -42,6 +42,10 @@ use table::Measured;
 fn main() -> ExitCode {
     let options = Options::read();
     let (claimgate, empty) = (claimgate_wasm(), empty_wasm());
+    if options.load {
+        print!("{}", report::times(&load::starts(&claimgate), &load::loads(&claimgate)));
+        return ExitCode::SUCCESS;
+    }
     let (none, empty, rows) = count(&options, &claimgate, &empty);
     let broken: Vec<String> = rows
         .iter()

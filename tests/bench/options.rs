@@ -7,6 +7,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// `--without-native`: leaves Envoy's own filters out.
     pub without_native: bool,
+    /// `--load`: starts, memory and throughput instead of instructions; printed only.
+    pub load: bool,
     /// `--upstream`: requests that are let through go to an upstream, where Envoy otherwise answers them by itself.
     pub upstream: bool,
 }
@@ -23,10 +25,13 @@ impl Options {
                     options.only.extend(names.split(',').map(str::to_owned));
                 }
                 "--without-native" => options.without_native = true,
+                "--load" => options.load = true,
                 "--upstream" => options.upstream = true,
                 // Cargo says so to every benchmark.
                 "--bench" => {}
-                other => panic!("unknown {other}; there are --only, --without-native, --upstream"),
+                other => panic!(
+                    "unknown {other}; there are --only, --load, --without-native, --upstream"
+                ),
             }
         }
         let partial = options.without_native || options.upstream;
