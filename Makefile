@@ -2,7 +2,7 @@
 # Needs rustup, python3, make and a C compiler (Rust links with it).
 
 .DEFAULT_GOAL := help
-.PHONY: help build toolchain envoy demo run test bench measurers lint clean
+.PHONY: help build toolchain envoy demo run test bench measurers lint fuzz clean
 
 PYTHON ?= python3
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -15,6 +15,10 @@ WITH := ENVOY="$(USED)" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" CLAIMGATE
 
 # What rust-toolchain.toml asks for: $(call pinned,targets)
 pinned = $(shell sed -n 's/^$(1) *= *//p' rust-toolchain.toml | tr -d '[]" ')
+# What makes a binary tell the fuzzer where it went and what it compared; --target keeps it out of build scripts.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+coverage = -Cpasses=sancov-module $(foreach option,level=4 inline-8bit-counters pc-table trace-compares,\
+  -Cllvm-args=-sanitizer-coverage-$(option))
 # Replaces a file only where its content changed: $(call put,from,to)
 put = @mkdir -p $(dir $(2)) && { cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)"; }; }
 
@@ -47,9 +51,16 @@ bench: measurers build ## writes BENCHMARKS.md: instructions, time and memory be
 
 lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are errors
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
+
+fuzz: toolchain ## searches for inputs that break a promise, FUZZ_SECONDS (60) for each target; needs a C++ compiler
+	CARGO_TARGET_DIR="$(OUT)/fuzz" RUSTFLAGS="$(strip $(coverage))" \
+	  cargo build --release --locked --manifest-path tests/fuzz/Cargo.toml --target $(HOST)
+	FUZZ_SECONDS="$(FUZZ_SECONDS)" FUZZ_TARGETS="$(FUZZ_TARGETS)" \
+	  $(PYTHON) tests/fuzz/run.py "$(OUT)/fuzz/$(HOST)/release" "$(OUT)/fuzz/findings"
 
 envoy: ## sees that there is an Envoy, and downloads one into .envoy/ where there is none
 ifeq ($(FOUND),)
