@@ -1,6 +1,6 @@
 //! Configurations: arbitrary bytes; what loads is held to its promises by a few requests.
 
-use super::policy::{NOW, Policy, RULES, hash, sign};
+use super::policy::{ENVIRONMENT, NOW, Policy, hash, sign};
 use claimgate::policy::route::{Mode, TokenMode};
 use prost::Message as _;
 use prost_types::value::Kind;
@@ -21,6 +21,9 @@ pub fn check(data: &[u8]) {
             let once = document.matches(&*secret).count() == 1;
             assert!(!once || !shows(&document, &told, &secret), "{told} shows {secret:?}");
         }
+    }
+    if !String::from_utf8_lossy(data).contains(ENVIRONMENT) {
+        assert!(!told.contains(ENVIRONMENT), "{told} shows the environment");
     }
     let Ok(policy) = loaded else { return };
     // The serialised form of an empty Struct is no configuration at all.
@@ -59,7 +62,7 @@ fn decide(policy: &Policy, value: &Value, choice: usize) {
         let payload = json!({"iss": iss, "aud": audience.unwrap_or("x"), "exp": NOW + 60, "iat": NOW, "sub": "s"});
         // The one secret of the environment; any other issuer refuses it.
         let header = br#"{"alg":"HS256"}"#;
-        tokens.push(Some(sign(header, payload.to_string().as_bytes(), RULES[0].secret)));
+        tokens.push(Some(sign(header, payload.to_string().as_bytes(), ENVIRONMENT)));
     }
     let routes = value["routes"].as_array().cloned().unwrap_or_default();
     let named = |route: &Value, name: &str| route[name][0].as_str().map(str::to_owned);

@@ -21,6 +21,9 @@ use serde_json::Value;
 /// When every input is judged, in seconds.
 pub const NOW: u64 = 1_800_000_000;
 
+/// What the one environment variable, `SECRET`, holds.
+pub const ENVIRONMENT: &str = "the secret of the environment, of more than 32 bytes";
+
 /// What the policy asks of an issuer's tokens, for a second opinion.
 pub struct Rules {
     pub iss: &'static str,
@@ -68,9 +71,9 @@ pub const RULES: [Rules; 3] = [
 pub struct Policy(Loaded);
 
 impl Policy {
-    /// Loads a configuration; `SECRET` is the one environment variable.
+    /// Loads a configuration.
     pub fn load(configuration: &[u8]) -> Result<Self, String> {
-        let environment = |name: &str| (name == "SECRET").then(|| RULES[0].secret.to_owned());
+        let environment = |name: &str| (name == "SECRET").then(|| ENVIRONMENT.to_owned());
         config::load(configuration, "fuzz", &environment, &Portable)
             .map(Self)
             .map_err(|error| error.to_string())
