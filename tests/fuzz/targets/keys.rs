@@ -1,15 +1,14 @@
 //! Keys: an arbitrary JWK Set, PEM text or secret.
 
 use super::naive;
-use claimgate::json;
 use claimgate::token::key::{self, Key, KeySet};
 use claimgate::token::signature::{Algorithm, AlgorithmSet, Portable};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const MESSAGE: &[u8] = b"message";
 
 pub fn check(data: &[u8]) {
-    if let Ok(set) = json::parse(data) {
+    if let Ok(set) = claimgate::json::parse(data) {
         check_set(&set);
     }
     if let Ok(text) = std::str::from_utf8(data) {
@@ -33,7 +32,8 @@ fn check_set(set: &Value) {
         let algorithms = fitting(jwk);
         assert!(!algorithms.is_empty(), "not a key that verifies: {jwk}");
         assert_eq!(key.kid(), jwk.get("kid").and_then(Value::as_str));
-        check_candidates(key, jwk);
+        check_forged(key, jwk);
+        check_spoiled(jwk);
     }
     // What is narrowed to one kind holds no other, and no key that was not there.
     let narrow = AlgorithmSet::of(&[Algorithm::EdDSA]);
@@ -79,7 +79,7 @@ fn fitting(jwk: &Value) -> Vec<&'static str> {
 }
 
 /// A public key verifies nothing that was made without its private half, least of all by HMAC.
-fn check_candidates(key: &Key, jwk: &Value) {
+fn check_forged(key: &Key, jwk: &Value) {
     let algorithms = fitting(jwk);
     let mut one = vec![0; 64];
     one[0] = 1;
@@ -95,6 +95,24 @@ fn check_candidates(key: &Key, jwk: &Value) {
                 assert!(!verified, "{} with {signature:02x?}", algorithm.name());
             }
         }
+    }
+}
+
+/// A key that counts no longer does once its own words forbid it.
+fn check_spoiled(jwk: &Value) {
+    let spoiled = [
+        ("d", json!("AA")),
+        ("use", json!("enc")),
+        ("key_ops", json!(["sign"])),
+        ("kty", json!("oct")),
+        ("kid", json!(7)),
+        ("alg", json!("HS256")),
+    ];
+    for (name, value) in spoiled {
+        let mut jwk = jwk.clone();
+        jwk[name] = value;
+        let (keys, skipped) = key::parse_jwks(&json!({"keys": [jwk]}), None, &Portable).unwrap();
+        assert!(keys.is_empty() && skipped.len() == 1, "a key with {name} as {}", jwk[name]);
     }
 }
 
