@@ -2,10 +2,10 @@
 
 use super::naive;
 use super::policy::{Policy, RULES, hash, sign};
-use claimgate::engine::Edit;
 use claimgate::policy::operator::Truth;
 use serde_json::{Map, Number, Value};
 
+type Header = (Box<str>, String);
 type Claims = Map<String, Value>;
 /// What a condition of `policy.json` says of claims, in the words of its documentation.
 type Opinion = fn(&Claims) -> Truth;
@@ -31,6 +31,7 @@ pub fn check(data: &[u8]) {
     let acceptable =
         rules.zip(claims.as_ref()).is_some_and(|(rules, claims)| naive::claims(claims, rules));
     Policy::fixed(|policy| {
+        policy.check_memory(token.as_bytes());
         let verified = policy.verify(token.as_bytes());
         assert_eq!(verified.is_ok(), acceptable, "{verified:?}");
         let (Some(claims), Ok(verified)) = (&claims, verified) else { return };
@@ -60,7 +61,7 @@ pub fn check(data: &[u8]) {
 }
 
 /// The headers that an open request gets.
-fn decide(policy: &Policy, token: &str, path: &str) -> Option<Vec<(String, String)>> {
+fn decide(policy: &Policy, token: &str, path: &str) -> Option<Vec<Header>> {
     let bearer = format!("Bearer {token}");
     let headers: [(&[u8], &[u8]); 4] = [
         (b":method", b"GET"),
@@ -69,17 +70,13 @@ fn decide(policy: &Policy, token: &str, path: &str) -> Option<Vec<(String, Strin
         (b"authorization", bearer.as_bytes()),
     ];
     let outcome = policy.decide(&headers);
-    let added = outcome.edits.into_iter().filter_map(|edit| match edit {
-        Edit::Add(name, value) => Some((name, value)),
-        Edit::Remove(_) | Edit::Replace(..) => None,
-    });
-    outcome.refusal.is_none().then(|| added.collect())
+    outcome.refusal.is_none().then(|| policy.added(&outcome).to_vec())
 }
 
 /// Every identity header reads back as the claim that it was made of, and is there only once.
-fn check_identity(claims: &Claims, subject: Option<&Value>, headers: &[(String, String)]) {
+fn check_identity(claims: &Claims, subject: Option<&Value>, headers: &[Header]) {
     let get = |name: &str| {
-        let mut values = headers.iter().filter(|(other, _)| *other == name);
+        let mut values = headers.iter().filter(|(other, _)| **other == *name);
         let value = values.next().map(|(_, value)| value.as_str());
         assert!(values.next().is_none(), "{name} is there twice");
         value

@@ -17,6 +17,7 @@ pub fn check(data: &[u8]) {
     takes_apart(data);
     Policy::fixed(|policy| {
         believes_no_stranger(policy, data);
+        policy.check_memory(data);
         believes_only_what_was_signed(policy, data);
     });
 }
@@ -86,6 +87,7 @@ fn believes_only_what_was_signed(policy: &Policy, data: &[u8]) {
         Ok(verified) => assert_eq!(verified.claims(), &claims),
         Err(failure) => check_failure(failure, &token),
     }
+    policy.check_memory(&token);
     let other = sign(RULES[(index + 1) % RULES.len()].secret);
     assert!(policy.verify(&other).is_err(), "signed by another issuer");
     let mut flipped = token.clone();

@@ -4,6 +4,7 @@ use super::naive;
 use claimgate::token::key::{self, Key, KeySet};
 use claimgate::token::signature::{Algorithm, AlgorithmSet, Portable};
 use serde_json::{Value, json};
+use std::rc::Rc;
 
 const MESSAGE: &[u8] = b"message";
 
@@ -40,7 +41,7 @@ fn check_set(set: &Value) {
     let (narrowed, _) = key::parse_jwks(set, Some(narrow), &Portable).unwrap();
     let fits = |jwk: &&Value| jwk["kty"] == "OKP";
     assert!(narrowed.len() <= jwks.iter().filter(fits).count().min(keys.len()));
-    let set = KeySet::new(keys);
+    let set = KeySet::new(keys.into_iter().map(Rc::new).collect());
     for algorithm in Algorithm::ALL {
         let kid = set.iter().find_map(Key::kid).map(str::to_owned);
         for kid in [None, kid.as_deref(), Some("none has this one")] {

@@ -79,27 +79,60 @@ impl Policy {
             .map_err(|error| error.to_string())
     }
 
-    /// Uses the policy of `policy.json`, which is loaded once for each thread.
+    /// Uses the policy of `policy.json`, which is loaded once for each thread and remembers no token
+    /// of another input.
     pub fn fixed<T>(with: impl FnOnce(&Self) -> T) -> T {
         thread_local! {
             static FIXED: Policy = Policy::load(include_bytes!("policy.json")).unwrap();
         }
-        FIXED.with(with)
+        FIXED.with(|policy| {
+            policy.0.engine.trust.borrow_mut().remember(1);
+            with(policy)
+        })
     }
 
-    /// Verifies a token that any issuer may have signed, wherever it was found.
+    /// Verifies a token that any issuer may have signed, wherever it was found, without what is
+    /// remembered of it.
     pub fn verify(&self, token: &[u8]) -> Result<VerifiedToken, Failure> {
+        self.verify_at(token, NOW)
+    }
+
+    fn verify_at(&self, token: &[u8], secs: u64) -> Result<VerifiedToken, Failure> {
         let engine = &self.0.engine;
-        let now = Timestamp::from_secs(NOW);
-        verify::verify(token, &engine.issuers, |_| true, engine.max_token_bytes, now)
+        let (trust, now) = (engine.trust.borrow(), Timestamp::from_secs(secs));
+        let limit = engine.max_token_bytes;
+        verify::verify(token, &engine.issuers, trust.keyring(), |_| true, limit, now)
+    }
+
+    /// What is remembered of a token never says more than what would be found out anew.
+    pub fn check_memory(&self, token: &[u8]) {
+        let engine = &self.0.engine;
+        for secs in [NOW, NOW, NOW + 50, NOW - 50, NOW + 86_400, NOW] {
+            let (mut trust, now) = (engine.trust.borrow_mut(), Timestamp::from_secs(secs));
+            let limit = engine.max_token_bytes;
+            let remembered = trust.verify(token, &engine.issuers, |_| true, limit, now);
+            let other = trust.verify(token, &engine.issuers, |_| false, limit, now);
+            assert!(other.is_err(), "taken from a place that carries no token of this issuer");
+            drop(trust);
+            let fresh = self.verify_at(token, secs);
+            assert_eq!(remembered.is_ok(), fresh.is_ok(), "{remembered:?} and {fresh:?}");
+            let (Ok(remembered), Ok(fresh)) = (remembered, fresh) else { continue };
+            assert_eq!(remembered.claims(), fresh.claims());
+            assert_eq!((remembered.issuer(), remembered.kid()), (fresh.issuer(), fresh.kid()));
+        }
     }
 
     /// Decides, and holds the outcome against what is promised of every decision.
-    pub fn decide<'r>(&self, headers: &'r [Header<'r>]) -> Outcome<'r> {
+    pub fn decide<'a>(&'a self, headers: &'a [Header<'a>]) -> Outcome<'a> {
         let request = Request::new(headers, &UnknownPeer);
         let outcome = self.0.engine.decide(&request, Timestamp::from_secs(NOW));
         self.check(&request, &outcome);
         outcome
+    }
+
+    /// The identity headers that an open request gets.
+    pub fn added<'o>(&self, outcome: &'o Outcome<'_>) -> &'o [(Box<str>, String)] {
+        self.0.engine.identity_headers(outcome)
     }
 
     pub fn route(&self, outcome: &Outcome<'_>) -> Option<&Route> {
@@ -145,24 +178,25 @@ impl Policy {
     pub fn told(&self) -> String {
         let Loaded { engine, warnings } = &self.0;
         let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-        format!("{} {:?} {:?}", warnings.join("\n"), engine.issuers, engine.routes)
+        let warnings = warnings.join("\n");
+        format!("{warnings} {:?} {:?} {:?}", engine.issuers, engine.routes, engine.trust.borrow())
     }
 
     fn check(&self, request: &Request<'_>, outcome: &Outcome<'_>) {
+        let harmful = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
         for edit in &outcome.edits {
             let (name, value): (&[u8], &[u8]) = match edit {
                 Edit::Remove(name) => (name, b""),
                 Edit::Replace(name, value) => (name.as_bytes(), value),
-                Edit::Add(name, value) => (name.as_bytes(), value.as_bytes()),
             };
-            let harmful = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
             assert!(!name.iter().chain(value).any(harmful), "{edit:?} would split a header");
-            if let Edit::Add(name, value) = edit {
-                assert!(self.manages(name.as_bytes()), "a client could set {name} as well");
-                assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
-                assert_eq!(value.trim(), value);
-                assert!(outcome.token.is_some(), "an identity without a token");
-            }
+        }
+        for (name, value) in self.added(outcome) {
+            assert!(self.manages(name.as_bytes()), "a client could set {name} as well");
+            assert!(!name.bytes().any(|byte| harmful(&byte)));
+            assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
+            assert_eq!(value.trim(), value);
+            assert!(outcome.token.is_some(), "an identity without a token");
         }
         let route = self.route(outcome);
         match (outcome.verdict(), route) {

@@ -25,15 +25,10 @@ pub fn check(data: &[u8]) {
     let borrowed: Vec<(&[u8], &[u8])> = borrow(&headers);
     Policy::fixed(|policy| {
         let outcome = policy.decide(&borrowed);
-        let after = apply(&headers, &outcome);
+        let after = apply(policy, &headers, &outcome);
         for (name, _) in after.iter().filter(|(name, _)| policy.manages(name)) {
-            let own =
-                |edit: &Edit<'_>| matches!(edit, Edit::Add(added, _) if added.as_bytes() == name);
-            assert!(
-                outcome.edits.iter().any(own),
-                "the client's {}",
-                String::from_utf8_lossy(name)
-            );
+            let own = policy.added(&outcome).iter().any(|(added, _)| added.as_bytes() == name);
+            assert!(own, "the client's {}", String::from_utf8_lossy(name));
         }
         check_token(policy, &headers, &outcome);
         if outcome.verdict() == Verdict::Allowed {
@@ -160,20 +155,19 @@ fn replace(line: &[u8], name: &[u8], by: &[u8]) -> Vec<u8> {
 }
 
 /// The headers after the edits, as the filter has Envoy make them.
-fn apply(headers: &[Owned], outcome: &Outcome<'_>) -> Vec<Owned> {
+fn apply(policy: &Policy, headers: &[Owned], outcome: &Outcome<'_>) -> Vec<Owned> {
     let mut headers = headers.to_vec();
     for edit in &outcome.edits {
         match edit {
             Edit::Remove(name) => headers.retain(|(other, _)| other[..] != name[..]),
             Edit::Replace(name, value) => {
                 headers.retain(|(other, _)| other != name.as_bytes());
-                headers.push((name.clone().into_bytes(), value.clone()));
-            }
-            Edit::Add(name, value) => {
-                headers.push((name.clone().into_bytes(), value.clone().into_bytes()));
+                headers.push((name.as_bytes().to_vec(), value.clone()));
             }
         }
     }
+    let added = policy.added(outcome).iter();
+    headers.extend(added.map(|(name, value)| (name.as_bytes().to_vec(), value.clone().into())));
     headers
 }
 
