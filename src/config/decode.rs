@@ -121,15 +121,24 @@ fn refuse_null(value: &Value, place: &Place) -> Result<(), ConfigError> {
 
 /// serde's message in the words of JSON, and without the value that it shows.
 fn reason(message: &str, at: Option<&Value>, hidden: bool) -> String {
+    // What was written may hold any text; what is accepted is serde's own, and comes last.
+    let accepted = |rest: &str| {
+        let accepted = rest.rsplit_once("`, expected ").map_or("nothing", |(_, accepted)| accepted);
+        accepted.trim_start_matches("one of ").to_owned()
+    };
     if let Some(rest) = message.strip_prefix("unknown field ") {
-        let (name, accepted) = rest.split_once(", ").unwrap_or((rest, ""));
-        let accepted = accepted.trim_start_matches("expected ").trim_start_matches("one of ");
-        let name = if hidden { "" } else { name };
-        return format!("unknown key {name}, accepted: {accepted}").replace(" ,", ",");
+        let accepted = accepted(rest);
+        let name = rest.rsplit_once("`, expected ").map_or("`", |(name, _)| name);
+        return match hidden {
+            true => format!("unknown key, accepted: {accepted}"),
+            false => format!("unknown key {name}`, accepted: {accepted}"),
+        };
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {
-        let expected = rest.split_once(", ").map_or(rest, |(_, expected)| expected);
-        return format!("unknown word {}", if hidden { expected } else { rest });
+        return match hidden {
+            true => format!("unknown word, accepted: {}", accepted(rest)),
+            false => format!("unknown word {rest}"),
+        };
     }
     let Some((_, expected)) = message.rsplit_once(", expected ") else {
         return message.to_owned();

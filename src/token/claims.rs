@@ -101,7 +101,10 @@ fn member<'a>(value: &'a Value, step: &str) -> Option<&'a Value> {
     match value {
         Value::Object(map) => map.get(step),
         // RFC 6901 section 4: an index has no leading zero.
-        Value::Array(items) if step.len() == 1 || !step.starts_with('0') => {
+        Value::Array(items)
+            if (step.len() == 1 || !step.starts_with('0'))
+                && step.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
             items.get(step.parse::<usize>().ok()?)
         }
         _ => None,
@@ -298,6 +301,7 @@ mod tests {
             ("/roles", Some(r#"["a","b"]"#)),
             ("/roles/1", Some(r#"["b"]"#)),
             ("/roles/01", None),
+            ("/roles/+1", None),
             ("/roles/9", None),
             ("/o/a~1b/~0", Some("[1]")),
             ("/groups/*/name", Some(r#"["x","y","z"]"#)),

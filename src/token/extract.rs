@@ -179,7 +179,7 @@ pub fn removals<'s>(
     let mut removals = Vec::new();
     for source in chosen.clone() {
         if let Source::Header { name, scheme } = source
-            && request.values(name).any(|value| in_header(value, scheme.as_deref()).is_some())
+            && carries(request, name, scheme.as_deref())
             && !removals.iter().any(|removal: &Removal<'_>| *removal.name == **name)
         {
             removals.push(Removal { name, rest: None });
@@ -203,6 +203,12 @@ pub fn removals<'s>(
         removals.push(Removal { name: ":path", rest: Some(path) });
     }
     removals
+}
+
+/// Whether a header holds a token, or an `Authorization` several credentials of which one may be.
+fn carries(request: &Request<'_>, name: &str, scheme: Option<&str>) -> bool {
+    request.values(name).any(|value| in_header(value, scheme).is_some())
+        || name == "authorization" && is_joined(request)
 }
 
 fn without_cookies<'s>(
@@ -347,8 +353,11 @@ mod tests {
             (&[(b"x-token", b"\xff")], "\u{fffd} 2"),
         ];
         for (headers, want) in cases {
-            let got = match find(&Request::new(headers, &UnknownPeer), &carriers()) {
+            let request = Request::new(headers, &UnknownPeer);
+            let got = match find(&request, &carriers()) {
                 Ok(None) => "-".to_owned(),
+                // As the engine does where the token does not verify.
+                Ok(Some(_)) if is_joined(&request) => "token_ambiguous".to_owned(),
                 Ok(Some(found)) => {
                     format!("{} {}", String::from_utf8_lossy(&found.token), found.places)
                 }
@@ -381,6 +390,17 @@ mod tests {
         ]
         .map(|(name, rest)| Removal { name, rest: rest.map(|rest| rest.as_bytes().to_vec()) });
         assert!(got == want);
+    }
+
+    #[test]
+    fn removes_credentials_that_were_joined() {
+        for value in [&b"Basic x,Bearer t"[..], b"Bearer t, Basic x"] {
+            let headers = [(&b"authorization"[..], value)];
+            let carriers = carriers();
+            let request = Request::new(&headers, &UnknownPeer);
+            let got = removals(&request, carriers.iter().map(|carrier| &carrier.source));
+            assert!(got == [Removal { name: "authorization", rest: None }]);
+        }
     }
 
     #[test]

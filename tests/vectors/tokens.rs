@@ -63,7 +63,7 @@ fn envoys_own_constants() {
         ("NonExistKidToken", "signature_invalid"),
     ];
     for (name, want) in cases {
-        assert_eq!(code(&loaded, &constant(name), 1_700_000_000), want, "{name}");
+        assert_eq!(code(&loaded, constant(name), 1_700_000_000), want, "{name}");
     }
 }
 

@@ -202,7 +202,7 @@ mod tests {
         };
         let algorithm = ASKED.into_iter().find(|algorithm| {
             material.algorithms().contains(*algorithm)
-                && algorithm.name()[2..] == hash_function["sha".len()..]
+                && hash_function.strip_prefix("sha") == algorithm.name().get(2..)
         });
         let result = Portable.prepare(&material).unwrap().verify(algorithm?, &text, &raw);
         Some(Answer { result }.encode_to_vec())

@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
         }
         // Decided anew, what passed shows no token any more, unless its issuer forwards it.
         let stays = outcome.token.as_ref().is_some_and(|token| policy.forwards(token));
-        if outcome.refused().is_none() && !stays {
+        if outcome.refusal.is_none() && !stays {
             let borrowed = borrow(&after);
             let again = policy.decide(&borrowed);
             assert_eq!(again.route, outcome.route);
