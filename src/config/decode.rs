@@ -221,8 +221,8 @@ mod tests {
             ),
             ("[]", "configuration: found an array, expected an object"),
             (
-                r#"{"issuers":{"corp":{"keys":[{"secret":{"encoding":"hunter2"}}]}}}"#,
-                "issuers.corp.keys[0].secret.encoding: unknown word expected",
+                r#"{"issuers":{"corp":{"keys":[{"secret":{"encoding":"a secret, hunter2"}}]}}}"#,
+                "issuers.corp.keys[0].secret.encoding: unknown word, accepted: `utf8`",
             ),
             (
                 r#"{"issuers":{"corp":{"keys":[{"secret":{"hunter2":1}}]}}}"#,
