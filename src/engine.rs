@@ -13,7 +13,7 @@ use crate::policy::template::Bindings;
 use crate::request::Request;
 use crate::response::{Code, Refusal};
 use crate::time::Timestamp;
-use crate::token::extract::{self, Found, Source};
+use crate::token::extract::{self, Carrier, Found, Source};
 use crate::token::verify::Failure;
 use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
 use std::borrow::Cow;
@@ -85,6 +85,8 @@ pub struct Outcome<'a> {
     pub mode: Mode,
     /// Whether the request carried a token where the route looks for one.
     pub token_sent: bool,
+    /// The places of the route's where it did, as bits, if the token there verified.
+    places: u64,
     /// The verified token.
     pub token: Option<Rc<VerifiedToken>>,
     /// Whether keys are being fetched that may change the decision: it may wait for them.
@@ -122,6 +124,7 @@ impl Engine {
             route: None,
             mode: self.mode,
             token_sent: false,
+            places: 0,
             token: None,
             awaits_keys: false,
             unverified: None,
@@ -155,6 +158,14 @@ impl Engine {
                 token.headers(|| self.identity.headers(token, &self.issuers))
             }
             (None, _) | (_, Verdict::Denied | Verdict::ShadowDenied) => &[],
+        }
+    }
+
+    /// What access logs say of a decision; see [`audit::Decision::filter_state`].
+    pub fn filter_state(&self, outcome: &Outcome<'_>, decision: &audit::Decision<'_>) -> Rc<str> {
+        match (&outcome.token, outcome.route, outcome.refused()) {
+            (Some(token), Some(route), None) => token.note(route.0, || decision.filter_state()),
+            _ => decision.filter_state().into(),
         }
     }
 
@@ -237,12 +248,13 @@ impl Engine {
                 None
             }
         };
-        let (token, places) = token.unzip();
-        outcome.token = token;
-        let token = outcome.token.as_deref();
-        if let (Some(token), Some(places)) = (token, places) {
-            check_origin(request, route, places, token.issuer())?;
+        if let Some((token, places)) = token {
+            let issuer = token.issuer();
+            outcome.token = Some(token);
+            outcome.places = places;
+            check_origin(request, route, places, issuer)?;
         }
+        let token = outcome.token.as_deref();
         let Some(condition) = &route.require else {
             return Ok(());
         };
@@ -361,6 +373,13 @@ impl Engine {
             return;
         }
         let Some(route) = outcome.route.and_then(|id| self.routes.get(id.0)) else { return };
+        // The usual route: there is one place, a header, and it had the token.
+        if outcome.places != 0
+            && let [Carrier { source: Source::Header { name, .. }, .. }] = &route.carriers[..]
+        {
+            outcome.edits.push(Edit::Remove(name.as_bytes()));
+            return;
+        }
         let sources = route.carriers.iter().map(|carrier| &carrier.source);
         for removal in extract::removals(request, sources) {
             outcome.edits.push(match removal.rest {

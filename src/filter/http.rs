@@ -111,7 +111,7 @@ impl Stream {
         for (name, value) in engine.identity_headers(&outcome) {
             host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
         }
-        host::set_property("claimgate", &decision.filter_state())?;
+        host::set_property("claimgate", &engine.filter_state(&outcome, &decision))?;
         let step = carry_out(engine, &request, &outcome)?;
         if let Ok(mut counters) = gate.counters.try_borrow_mut() {
             let code = outcome.refused().map(|refusal| refusal.code);

@@ -55,19 +55,25 @@ pub fn normalise(authority: Option<&[u8]>) -> Result<Cow<'_, str>, &'static str>
 /// A host that is already in its safe form, but for a port; `None` where a closer look is needed.
 fn usual(authority: &[u8]) -> Option<&str> {
     static PLAIN: AsciiSet = AsciiSet::of(b"abcdefghijklmnopqrstuvwxyz0123456789-_.");
-    let end = authority.iter().position(|byte| !PLAIN.contains(*byte)).unwrap_or(authority.len());
+    let mut last = b'.';
+    let mut end = authority.len();
+    for (at, byte) in authority.iter().enumerate() {
+        if !PLAIN.contains(*byte) {
+            end = at;
+            break;
+        }
+        if *byte == b'.' && last == b'.' {
+            return None;
+        }
+        last = *byte;
+    }
     let (host, port) = authority.split_at_checked(end)?;
-    let labels = host.iter().fold((b'.', true), |(last, labels), byte| {
-        (*byte, labels && (*byte != b'.' || last != b'.'))
-    });
     let port = match port {
         [] => true,
-        [b':', digits @ ..] => {
-            (1..=5).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit)
-        }
+        [b':', digits @ ..] => std::str::from_utf8(digits).is_ok_and(is_port),
         _ => false,
     };
-    let usual = port && authority.len() <= 260 && labels.1 && labels.0 != b'.';
+    let usual = port && authority.len() <= 260 && last != b'.';
     std::str::from_utf8(host).ok().filter(|_| usual)
 }
 

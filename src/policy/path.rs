@@ -129,33 +129,36 @@ impl<'a> SafePath<'a> {
 /// The segments of a path with nothing in it that could be read in two ways; `None` where a closer
 /// look is needed.
 fn usual(path: &[u8]) -> Option<Segments<'_>> {
-    let mut segments = Vec::with_capacity(8);
-    let mut rest = path.strip_prefix(b"/")?;
-    loop {
-        let end = rest.iter().position(|byte| !PLAIN.contains(*byte)).unwrap_or(rest.len());
-        let (segment, after) = rest.split_at_checked(end)?;
-        let (more, after) = match after.split_first() {
-            None | Some((b'?', _)) => (false, after),
-            Some((b'/', after)) => (true, after),
-            Some(_) => return None,
-        };
-        match segment {
-            // What is behind a final slash.
-            b"" if !more => return Some(segments),
-            b"" | b"." | b".." => return None,
-            segment => segments.push(Cow::Borrowed(std::str::from_utf8(segment).ok()?)),
-        }
-        if !more {
-            return Some(segments);
-        }
-        rest = after;
+    let inside = path.strip_prefix(b"/")?;
+    let end = inside.iter().position(|byte| !PLAIN.contains(*byte)).unwrap_or(inside.len());
+    let (inside, after) = inside.split_at_checked(end)?;
+    if !matches!(after, [] | [b'?', ..]) {
+        return None;
     }
+    let inside = std::str::from_utf8(inside).ok()?;
+    let mut segments = Vec::with_capacity(8);
+    let mut start = 0;
+    // A final slash is none of the segments' business, nor is what is behind it.
+    for end in inside.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at) {
+        segments.push(Cow::Borrowed(segment(inside.get(start..end)?)?));
+        start = end + 1;
+    }
+    match inside.get(start..)? {
+        "" => {}
+        last => segments.push(Cow::Borrowed(segment(last)?)),
+    }
+    Some(segments)
 }
 
-/// Characters of a segment that mean themselves to every server: unreserved ones, sub-delimiters but
-/// for the semicolon, `:` and `@` (RFC 3986 section 3.3).
+/// A segment that stands for itself.
+fn segment(text: &str) -> Option<&str> {
+    (!matches!(text, "" | "." | "..")).then_some(text)
+}
+
+/// Characters that mean themselves to every server: unreserved ones, sub-delimiters but for the
+/// semicolon, `:` and `@` (RFC 3986 section 3.3), and the slash.
 static PLAIN: AsciiSet =
-    AsciiSet::of(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,=:@");
+    AsciiSet::of(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,=:@/");
 
 /// Every reading; the first takes all of it as data.
 fn read_all(raw: &str, hazards: Hazards, fold: bool) -> Vec<Segments<'static>> {

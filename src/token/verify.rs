@@ -9,6 +9,7 @@ use super::{Error, Issuer, IssuerId, KeySet, cache};
 use crate::time::Timestamp;
 use serde_json::Value;
 use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
 
 /// Proof that a token passed every check of its issuer. Only [`verify`] makes one.
 #[derive(Debug)]
@@ -21,10 +22,16 @@ pub struct VerifiedToken {
     headers: OnceCell<Headers>,
     /// What conditions that read nothing else say of it, by route.
     verdicts: RefCell<Vec<(usize, bool)>>,
+    /// What is said of it where it is let in, by route.
+    notes: RefCell<Vec<(usize, Rc<str>)>>,
 }
 
 /// For how many routes a token keeps what their conditions say of it.
 const MAX_VERDICTS: usize = 16;
+/// For how many routes a token keeps what is said of it.
+const MAX_NOTES: usize = 4;
+/// What these take, in bytes.
+const KEPT: usize = MAX_VERDICTS * 2 * size_of::<usize>() + MAX_NOTES * 160;
 
 /// Header names and values.
 pub type Headers = Box<[(Box<str>, String)]>;
@@ -63,14 +70,24 @@ impl VerifiedToken {
         holds
     }
 
+    /// What is said of it where a route lets it in, written once.
+    pub fn note(&self, route: usize, write: impl FnOnce() -> String) -> Rc<str> {
+        let Ok(mut notes) = self.notes.try_borrow_mut() else { return write().into() };
+        if let Some((_, note)) = notes.iter().find(|(known, _)| *known == route) {
+            return Rc::clone(note);
+        }
+        let note: Rc<str> = write().into();
+        if notes.len() < MAX_NOTES {
+            notes.push((route, Rc::clone(&note)));
+        }
+        note
+    }
+
     /// What it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
         let named = [&self.kid, &self.subject].into_iter().flatten().map(String::len);
         // The headers repeat claims, so they are counted as these.
-        size_of::<Self>()
-            + MAX_VERDICTS * size_of::<(usize, bool)>()
-            + 2 * cache::weigh(&self.claims)
-            + named.sum::<usize>()
+        size_of::<Self>() + KEPT + 2 * cache::weigh(&self.claims) + named.sum::<usize>()
     }
 
     /// The id of the key that verified it.
@@ -159,6 +176,7 @@ pub fn verify(
         subject,
         headers: OnceCell::new(),
         verdicts: RefCell::default(),
+        notes: RefCell::default(),
     })
 }
 
