@@ -200,7 +200,7 @@ impl Engine {
     }
 
     fn strip<'a>(&self, request: &Request<'a>) -> Vec<Edit<'a>> {
-        let mut edits: Vec<Edit<'a>> = Vec::new();
+        let mut edits: Vec<Edit<'a>> = Vec::with_capacity(4);
         for (name, _) in request.headers() {
             let edit = Edit::Remove(name);
             if self.identity.manages(name) && !edits.contains(&edit) {

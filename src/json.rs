@@ -5,6 +5,7 @@
 //! that hold one are refused.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 
@@ -16,7 +17,10 @@ use std::fmt;
 /// Says what is wrong and where (line and column), never what the document holds, but for the name
 /// of a duplicate member.
 pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    // Looked at once, instead of string by string.
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| Error(serde_json::Error::custom("expected UTF-8, found other bytes")))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
     let value = Strict.deserialize(&mut reader).map_err(Error)?;
     reader.end().map_err(Error)?;
     Ok(value)
@@ -130,14 +134,14 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(name) = access.next_key::<String>()? {
-            if map.contains_key(&name) {
-                return Err(A::Error::custom(format!(
-                    "duplicate member `{}`",
-                    name.escape_debug()
-                )));
-            }
             let value = access.next_value_seed(Strict)?;
-            map.insert(name, value);
+            match map.entry(name) {
+                Entry::Vacant(place) => place.insert(value),
+                Entry::Occupied(place) => {
+                    let name = place.key().escape_debug();
+                    return Err(A::Error::custom(format!("duplicate member `{name}`")));
+                }
+            };
         }
         Ok(Value::Object(map))
     }

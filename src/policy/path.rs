@@ -130,35 +130,44 @@ impl<'a> SafePath<'a> {
 /// look is needed.
 fn usual(path: &[u8]) -> Option<Segments<'_>> {
     let inside = path.strip_prefix(b"/")?;
-    let end = inside.iter().position(|byte| !PLAIN.contains(*byte)).unwrap_or(inside.len());
-    let (inside, after) = inside.split_at_checked(end)?;
-    if !matches!(after, [] | [b'?', ..]) {
-        return None;
-    }
-    let inside = std::str::from_utf8(inside).ok()?;
     let mut segments = Vec::with_capacity(8);
     let mut start = 0;
-    // A final slash is none of the segments' business, nor is what is behind it.
-    for end in inside.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at) {
-        segments.push(Cow::Borrowed(segment(inside.get(start..end)?)?));
-        start = end + 1;
+    for (at, byte) in inside.iter().enumerate() {
+        match byte {
+            byte if PLAIN.contains(*byte) => continue,
+            b'/' => segments.push(segment(inside.get(start..at)?)?),
+            b'?' => {
+                push_last(&mut segments, inside.get(start..at)?)?;
+                return Some(segments);
+            }
+            _ => return None,
+        }
+        start = at + 1;
     }
-    match inside.get(start..)? {
-        "" => {}
-        last => segments.push(Cow::Borrowed(segment(last)?)),
-    }
+    push_last(&mut segments, inside.get(start..)?)?;
     Some(segments)
 }
 
-/// A segment that stands for itself.
-fn segment(text: &str) -> Option<&str> {
-    (!matches!(text, "" | "." | "..")).then_some(text)
+/// What is behind a final slash is no segment.
+fn push_last<'a>(segments: &mut Segments<'a>, last: &'a [u8]) -> Option<()> {
+    if !last.is_empty() {
+        segments.push(segment(last)?);
+    }
+    Some(())
 }
 
-/// Characters that mean themselves to every server: unreserved ones, sub-delimiters but for the
-/// semicolon, `:` and `@` (RFC 3986 section 3.3), and the slash.
+/// A segment that stands for itself.
+fn segment(text: &[u8]) -> Option<Cow<'_, str>> {
+    if matches!(text, b"" | b"." | b"..") {
+        return None;
+    }
+    std::str::from_utf8(text).ok().map(Cow::Borrowed)
+}
+
+/// Characters of a segment that mean themselves to every server: unreserved ones, sub-delimiters but
+/// for the semicolon, `:` and `@` (RFC 3986 section 3.3).
 static PLAIN: AsciiSet =
-    AsciiSet::of(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,=:@/");
+    AsciiSet::of(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,=:@");
 
 /// Every reading; the first takes all of it as data.
 fn read_all(raw: &str, hazards: Hazards, fold: bool) -> Vec<Segments<'static>> {

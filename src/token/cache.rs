@@ -9,11 +9,11 @@ use super::{Error, claims::Claims};
 use crate::time::Timestamp;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
-use quick_cache::unsync::Cache as Store;
+use quick_cache::unsync::{Cache as Store, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 use serde_json::Value;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
@@ -26,36 +26,66 @@ const USUAL_WEIGHT: u64 = 2048;
 /// What an entry costs besides its bytes: allocations, index, what is remembered of evicted ones.
 const OVERHEAD: usize = 160;
 
-type Indexed<V> = Store<Token, V, Bytes, SeedableRandomState>;
+type Indexed<V> = Store<Token, V, Bytes, BuildHasherDefault<Given>>;
 
 /// See the module.
 pub struct Cache {
+    hasher: SeedableRandomState,
     good: Indexed<Rc<VerifiedToken>>,
     bad: Indexed<Failure>,
 }
 
 /// A token as a key.
 #[derive(Clone)]
-struct Token(Box<[u8]>);
+struct Token {
+    hash: u64,
+    bytes: Box<[u8]>,
+}
 
-/// A token that is looked for.
-struct Sought<'t>(&'t [u8]);
+/// A token that is looked for, hashed once.
+#[derive(Clone, Copy)]
+pub struct Sought<'t> {
+    hash: u64,
+    bytes: &'t [u8],
+}
+
+impl Sought<'_> {
+    fn to_key(self) -> Token {
+        Token { hash: self.hash, bytes: self.bytes.into() }
+    }
+}
 
 impl Hash for Token {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write(&self.0);
+        hasher.write_u64(self.hash);
     }
 }
 
 impl Hash for Sought<'_> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write(self.0);
+        hasher.write_u64(self.hash);
+    }
+}
+
+/// Takes the hash as it is given.
+#[derive(Default)]
+struct Given(u64);
+
+impl Hasher for Given {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 impl PartialEq for Token {
     fn eq(&self, other: &Self) -> bool {
-        Sought(&self.0).equivalent(other)
+        Sought { hash: self.hash, bytes: &self.bytes }.equivalent(other)
     }
 }
 
@@ -64,11 +94,11 @@ impl Eq for Token {}
 impl Equivalent<Token> for Sought<'_> {
     /// Eight bytes at a time: the platform's own comparison takes one, in wasm.
     fn equivalent(&self, key: &Token) -> bool {
-        if self.0.len() != key.0.len() {
+        if self.bytes.len() != key.bytes.len() {
             return false;
         }
-        let (words, tail) = self.0.as_chunks::<8>();
-        let (key_words, key_tail) = key.0.as_chunks::<8>();
+        let (words, tail) = self.bytes.as_chunks::<8>();
+        let (key_words, key_tail) = key.bytes.as_chunks::<8>();
         let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
         words.iter().zip(key_words).all(|(a, b)| word(a) == word(b)) && tail == key_tail
     }
@@ -89,28 +119,35 @@ impl Cache {
         static SHARED: OnceLock<SharedSeed> = OnceLock::new();
         let shared = SHARED.get_or_init(|| SharedSeed::from_u64(seed));
         let hasher = SeedableRandomState::with_seed(seed.rotate_left(32), shared);
-        Self { good: store(GOOD_BYTES, hasher.clone()), bad: store(BAD_BYTES, hasher) }
+        Self { hasher, good: store(GOOD_BYTES), bad: store(BAD_BYTES) }
+    }
+
+    /// A token to look for.
+    pub fn seek<'t>(&self, token: &'t [u8]) -> Sought<'t> {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(token);
+        Sought { hash: hasher.finish(), bytes: token }
     }
 
     /// What is known of a token.
-    pub fn get(&self, token: &[u8], now: Timestamp) -> Option<Known> {
-        if let Some(verified) = self.good.get(&Sought(token)) {
+    pub fn get(&self, token: &Sought<'_>, now: Timestamp) -> Option<Known> {
+        if let Some(verified) = self.good.get(token) {
             return Some(Known::Good(Rc::clone(verified)));
         }
-        let failure = self.bad.get(&Sought(token))?;
+        let failure = self.bad.get(token)?;
         let error = still(&failure.error, now.as_millis())?;
         Some(Known::Bad(Failure { error, ..failure.clone() }))
     }
 
     /// Keeps a token that verified.
-    pub fn keep(&mut self, token: &[u8], verified: &Rc<VerifiedToken>) {
-        self.good.insert(Token(token.into()), Rc::clone(verified));
+    pub fn keep(&mut self, token: &Sought<'_>, verified: &Rc<VerifiedToken>) {
+        self.good.insert(token.to_key(), Rc::clone(verified));
     }
 
     /// Keeps a token that did not verify, where that was dear to find out, and depends on the token
     /// and its issuer alone.
-    pub fn keep_failure(&mut self, token: &[u8], failure: &Failure) {
-        self.good.remove(&Sought(token));
+    pub fn keep_failure(&mut self, token: &Sought<'_>, failure: &Failure) {
+        self.good.remove(token);
         let lasting = match failure.error {
             Error::SignatureInvalid | Error::Expired { .. } | Error::NotYetValid { .. } => true,
             Error::Malformed(_) | Error::LifetimeTooLong { .. } | Error::ClaimMissing(_) => true,
@@ -121,7 +158,7 @@ impl Cache {
             Error::KeyUnknown | Error::KeysUnavailable => false,
         };
         if lasting && failure.issuer.is_some() {
-            self.bad.insert(Token(token.into()), failure.clone());
+            self.bad.insert(token.to_key(), failure.clone());
         }
     }
 
@@ -150,12 +187,12 @@ fn still(error: &Error, now: i64) -> Option<Error> {
     }
 }
 
-fn store<V>(bytes: u64, hasher: SeedableRandomState) -> Indexed<V>
+fn store<V>(bytes: u64) -> Indexed<V>
 where
     Bytes: Weighter<Token, V>,
 {
     let items = (bytes / USUAL_WEIGHT) as usize;
-    Store::with(items, bytes, Bytes, hasher, quick_cache::unsync::DefaultLifecycle::default())
+    Store::with(items, bytes, Bytes, BuildHasherDefault::default(), DefaultLifecycle::default())
 }
 
 /// Weighs entries in bytes.
@@ -164,7 +201,7 @@ struct Bytes;
 
 impl Weighter<Token, Rc<VerifiedToken>> for Bytes {
     fn weight(&self, token: &Token, verified: &Rc<VerifiedToken>) -> u64 {
-        (OVERHEAD + token.0.len() + verified.weight()) as u64
+        (OVERHEAD + token.bytes.len() + verified.weight()) as u64
     }
 }
 
@@ -174,7 +211,7 @@ impl Weighter<Token, Failure> for Bytes {
             Error::ClaimMissing(name) => name.len(),
             _ => 0,
         };
-        (OVERHEAD + token.0.len() + named + failure.kid.as_ref().map_or(0, String::len)) as u64
+        (OVERHEAD + token.bytes.len() + named + failure.kid.as_ref().map_or(0, String::len)) as u64
     }
 }
 

@@ -5,13 +5,17 @@ use crate::json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// A token taken apart; nothing in it is believed yet.
 pub struct Compact<'a> {
     /// What was signed: header and payload as they stand in the token.
     pub signing_input: &'a [u8],
+    /// The protected header as it stands in the token.
+    pub header_segment: &'a [u8],
     /// The protected header.
-    pub header: Header,
+    pub header: Rc<Header>,
     /// The payload's members.
     pub payload: Map<String, Value>,
     /// The signature.
@@ -22,6 +26,7 @@ pub struct Compact<'a> {
 ///
 /// `jwk`, `jku`, `x5u` and `x5c` are ignored: a token never brings its own key (RFC 8725 section
 /// 3.10).
+#[derive(Debug)]
 pub struct Header {
     /// The algorithm's name, not believed: the key decides.
     pub alg: String,
@@ -31,24 +36,61 @@ pub struct Header {
     pub typ: Option<String>,
 }
 
+/// Headers of tokens that verified: most tokens of a key have one and the same.
+#[derive(Debug, Default)]
+pub struct Headers(RefCell<Vec<Known>>);
+
+/// A header as it stands in tokens, and what it says.
+type Known = (Box<[u8]>, Rc<Header>);
+
+impl Headers {
+    /// How many are kept.
+    const MAX: usize = 8;
+    /// The longest that is kept, in bytes.
+    const MAX_LENGTH: usize = 1024;
+
+    fn get(&self, segment: &[u8]) -> Option<Rc<Header>> {
+        let known = self.0.try_borrow().ok()?;
+        known.iter().find(|(known, _)| **known == *segment).map(|(_, header)| Rc::clone(header))
+    }
+
+    /// Keeps the header of a token that verified.
+    pub fn keep(&self, compact: &Compact<'_>) {
+        let segment = compact.header_segment;
+        if segment.len() > Self::MAX_LENGTH || self.get(segment).is_some() {
+            return;
+        }
+        if let Ok(mut known) = self.0.try_borrow_mut() {
+            if known.len() >= Self::MAX {
+                known.remove(0);
+            }
+            known.push((segment.into(), Rc::clone(&compact.header)));
+        }
+    }
+}
+
 /// Takes a token apart.
 ///
 /// # Errors
 /// [`Error::TooLarge`] past `limit` bytes, [`Error::CriticalHeader`], else [`Error::Malformed`].
-pub fn parse(token: &[u8], limit: usize) -> Result<Compact<'_>, Error> {
+pub fn parse<'a>(token: &'a [u8], limit: usize, headers: &Headers) -> Result<Compact<'a>, Error> {
     if token.len() > limit {
         return Err(Error::TooLarge { length: token.len(), limit });
     }
-    let mut segments = token.split(|byte| *byte == b'.');
-    let (Some(header), Some(payload), Some(signature), None) =
-        (segments.next(), segments.next(), segments.next(), segments.next())
-    else {
+    let mut dots = memchr::memchr_iter(b'.', token);
+    let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
         return Err(Error::Malformed("token is not three segments"));
     };
-    let signing_input = token.get(..header.len() + 1 + payload.len()).unwrap_or_default();
+    let segment = |start, end| token.get(start..end).unwrap_or_default();
+    let (header, payload) = (segment(0, first), segment(first + 1, second));
+    let signature = segment(second + 1, token.len());
     Ok(Compact {
-        signing_input,
-        header: parse_header(header)?,
+        signing_input: segment(0, second),
+        header_segment: header,
+        header: match headers.get(header) {
+            Some(known) => known,
+            None => Rc::new(parse_header(header)?),
+        },
         payload: json::parse_object(&decode(payload)?)
             .map_err(|_| Error::Malformed("payload is not a JSON object without duplicates"))?,
         signature: decode(signature)?,
@@ -102,7 +144,8 @@ mod tests {
             URL_SAFE_NO_PAD.encode(header),
             URL_SAFE_NO_PAD.encode(payload)
         );
-        parse(token.as_bytes(), 1000).map_or_else(|error| Code::of(&error).name(), |_| "ok")
+        parse(token.as_bytes(), 1000, &Headers::default())
+            .map_or_else(|error| Code::of(&error).name(), |_| "ok")
     }
 
     #[test]
@@ -157,7 +200,8 @@ mod tests {
             (&long, "token_too_large"),
         ];
         for (token, want) in cases {
-            let got = parse(token, 1000).map_or_else(|error| Code::of(&error).name(), |_| "ok");
+            let got = parse(token, 1000, &Headers::default())
+                .map_or_else(|error| Code::of(&error).name(), |_| "ok");
             assert_eq!(got, want, "{}", String::from_utf8_lossy(token));
         }
     }

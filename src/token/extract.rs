@@ -123,13 +123,17 @@ fn in_header<'a>(value: &'a [u8], scheme: Option<&str>) -> Option<&'a [u8]> {
     match scheme {
         None => Some(value).filter(|value| !value.is_empty()),
         Some(scheme) => {
-            let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
-            let (first, mut rest) = value.split_at_checked(end)?;
+            let (first, mut rest) = value.split_at_checked(scheme.len())?;
+            if !first.eq_ignore_ascii_case(scheme.as_bytes())
+                || rest.first().is_some_and(|byte| !byte.is_ascii_whitespace())
+            {
+                return None;
+            }
             // RFC 9110 section 11.4 has spaces between them; a tab stays, and is no base64url.
             while let Some(after) = rest.strip_prefix(b" ") {
                 rest = after;
             }
-            first.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+            Some(rest)
         }
     }
 }
@@ -208,7 +212,7 @@ pub fn removals<'s>(
 /// Whether a header holds a token, or an `Authorization` several credentials of which one may be.
 fn carries(request: &Request<'_>, name: &str, scheme: Option<&str>) -> bool {
     request.values(name).any(|value| in_header(value, scheme).is_some())
-        || name == "authorization" && is_joined(request)
+        || name == "authorization" && (is_joined(request) || request.values(name).nth(1).is_some())
 }
 
 fn without_cookies<'s>(

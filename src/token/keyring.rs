@@ -1,5 +1,6 @@
 //! The keys of every issuer: its own, which the configuration holds, and those that are fetched.
 
+use super::compact::Headers;
 use super::remote::{Fetched, Learnt, Remote, Source};
 use super::{IssuerId, Key, KeySet};
 use crate::time::Timestamp;
@@ -28,6 +29,8 @@ struct Ring {
 pub struct Keyring {
     /// By [`IssuerId`].
     rings: Vec<Ring>,
+    /// How tokens name these keys.
+    headers: Headers,
 }
 
 impl Keyring {
@@ -36,6 +39,11 @@ impl Keyring {
         let set = KeySet::new(own.clone());
         let remotes = sources.into_iter().map(Remote::new).collect();
         self.rings.push(Ring { own, remotes, set });
+    }
+
+    /// The headers of tokens that verified.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
     }
 
     /// The keys that tokens of this issuer are tried with.

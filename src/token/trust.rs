@@ -1,7 +1,7 @@
 //! What may change while a policy stays: the keys that are fetched, and what was found out of tokens
 //! by them.
 
-use super::cache::{Cache, Known};
+use super::cache::{Cache, Known, Sought};
 use super::keyring::{Keyring, RemoteId};
 use super::remote::{Fetched, Learnt};
 use super::signature::SignatureBackend;
@@ -46,50 +46,21 @@ impl Trust {
         limit: usize,
         now: Timestamp,
     ) -> Result<Rc<VerifiedToken>, Failure> {
-        if let Some(known) = self.cache.as_ref().and_then(|cache| cache.get(token, now)) {
-            return self.recall(token, known, issuers, accepted, now);
+        let sought = self.cache.as_ref().map(|cache| cache.seek(token));
+        if let (Some(cache), Some(sought)) = (&mut self.cache, &sought)
+            && let Some(known) = cache.get(sought, now)
+        {
+            return recall(cache, sought, known, issuers, accepted, now);
         }
         let verified = verify::verify(token, issuers, &self.keyring, accepted, limit, now);
         let verified = verified.map(Rc::new).map_err(|failure| self.seek(failure, now));
-        if let Some(cache) = &mut self.cache {
+        if let (Some(cache), Some(sought)) = (&mut self.cache, &sought) {
             match &verified {
-                Ok(verified) => cache.keep(token, verified),
-                Err(failure) => cache.keep_failure(token, failure),
+                Ok(verified) => cache.keep(sought, verified),
+                Err(failure) => cache.keep_failure(sought, failure),
             }
         }
         verified
-    }
-
-    fn recall(
-        &mut self,
-        token: &[u8],
-        known: Known,
-        issuers: &[Issuer],
-        accepted: impl Fn(IssuerId) -> bool,
-        now: Timestamp,
-    ) -> Result<Rc<VerifiedToken>, Failure> {
-        let id = match &known {
-            Known::Good(verified) => Some(verified.issuer()),
-            Known::Bad(failure) => failure.issuer,
-        };
-        // Another route may have taken the token from another place.
-        let issuer = id.filter(|id| accepted(*id)).and_then(|id| issuers.get(id.0));
-        let issuer = issuer.ok_or(Error::IssuerUnknown)?;
-        let verified = match known {
-            Known::Good(verified) => verified,
-            Known::Bad(failure) => return Err(failure),
-        };
-        match verified.times().check(issuer, now.as_millis()) {
-            Ok(()) => Ok(verified),
-            Err(error) => {
-                let kid = verified.kid().map(str::to_owned);
-                let failure = Failure { error, issuer: id, kid, awaits_keys: false };
-                if let Some(cache) = &mut self.cache {
-                    cache.keep_failure(token, &failure);
-                }
-                Err(failure)
-            }
-        }
     }
 
     /// Has keys fetched that a token lacks.
@@ -144,5 +115,35 @@ impl Trust {
         if let Some(cache) = &mut self.cache {
             cache.clear();
         }
+    }
+}
+
+/// What a token that is known comes to now.
+fn recall(
+    cache: &mut Cache,
+    sought: &Sought<'_>,
+    known: Known,
+    issuers: &[Issuer],
+    accepted: impl Fn(IssuerId) -> bool,
+    now: Timestamp,
+) -> Result<Rc<VerifiedToken>, Failure> {
+    let id = match &known {
+        Known::Good(verified) => Some(verified.issuer()),
+        Known::Bad(failure) => failure.issuer,
+    };
+    // Another route may have taken the token from another place.
+    let issuer = id.filter(|id| accepted(*id)).and_then(|id| issuers.get(id.0));
+    let issuer = issuer.ok_or(Error::IssuerUnknown)?;
+    match known {
+        Known::Bad(failure) => Err(failure),
+        Known::Good(verified) => match verified.times().check(issuer, now.as_millis()) {
+            Ok(()) => Ok(verified),
+            Err(error) => {
+                let kid = verified.kid().map(str::to_owned);
+                let failure = Failure { error, issuer: id, kid, awaits_keys: false };
+                cache.keep_failure(sought, &failure);
+                Err(failure)
+            }
+        },
     }
 }

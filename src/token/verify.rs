@@ -19,6 +19,7 @@ pub struct VerifiedToken {
     times: Registered,
     kid: Option<String>,
     subject: Option<String>,
+    weight: usize,
     headers: OnceCell<Headers>,
     /// What conditions that read nothing else say of it, by route.
     verdicts: RefCell<Vec<(usize, bool)>>,
@@ -85,9 +86,7 @@ impl VerifiedToken {
 
     /// What it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
-        let named = [&self.kid, &self.subject].into_iter().flatten().map(String::len);
-        // The headers repeat claims, so they are counted as these.
-        size_of::<Self>() + KEPT + 2 * cache::weigh(&self.claims) + named.sum::<usize>()
+        self.weight
     }
 
     /// The id of the key that verified it.
@@ -135,7 +134,7 @@ pub fn verify(
     limit: usize,
     now: Timestamp,
 ) -> Result<VerifiedToken, Failure> {
-    let compact = compact::parse(token, limit)?;
+    let compact = compact::parse(token, limit, keyring.headers())?;
     // Before the issuer is sought, so that `none` is named for what it is.
     let algorithm = Algorithm::parse(&compact.header.alg).ok_or(Error::AlgorithmNotAllowed)?;
     let iss = match compact.payload.get("iss") {
@@ -166,14 +165,18 @@ pub fn verify(
         error => failed(error),
     })?;
     let times = check_claims(&compact, issuer, now).map_err(failed)?;
+    keyring.headers().keep(&compact);
 
     let subject = issuer.subject.value(&compact.payload).and_then(Value::as_str).map(str::to_owned);
+    // The headers repeat claims, so they are counted as these.
+    let weight = size_of::<VerifiedToken>() + KEPT + 2 * cache::weigh(&compact.payload);
     Ok(VerifiedToken {
         issuer: id,
         claims: compact.payload,
         times,
         kid,
         subject,
+        weight,
         headers: OnceCell::new(),
         verdicts: RefCell::default(),
         notes: RefCell::default(),
