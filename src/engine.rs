@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
 use crate::token::verify::Failure;
 use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -58,6 +59,9 @@ pub enum Edit<'a> {
     Replace(&'a str, Vec<u8>),
 }
 
+/// Changes in the order in which they are made.
+pub type Edits<'a> = SmallVec<[Edit<'a>; 4]>;
+
 /// Shows names only: a value may hold what is left of a cookie.
 impl std::fmt::Debug for Edit<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -78,7 +82,7 @@ pub struct Outcome<'a> {
     /// Why a token that `lenient` counts as absent did not verify.
     pub lenient: Option<Refusal>,
     /// Changes to the request, also where it is refused.
-    pub edits: Vec<Edit<'a>>,
+    pub edits: Edits<'a>,
     /// The route.
     pub route: Option<RouteId>,
     /// Whether refusals refused.
@@ -199,8 +203,8 @@ impl Engine {
         self.identity.manages(name)
     }
 
-    fn strip<'a>(&self, request: &Request<'a>) -> Vec<Edit<'a>> {
-        let mut edits: Vec<Edit<'a>> = Vec::with_capacity(4);
+    fn strip<'a>(&self, request: &Request<'a>) -> Edits<'a> {
+        let mut edits = Edits::new();
         for (name, _) in request.headers() {
             let edit = Edit::Remove(name);
             if self.identity.manages(name) && !edits.contains(&edit) {

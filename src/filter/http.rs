@@ -17,14 +17,31 @@ use std::rc::Rc;
 /// The context of one stream.
 pub struct Http {
     context: u32,
-    stream: Rc<Stream>,
+    gate: Rc<Gate>,
+    draft: Option<Draft>,
+    /// What is shared with the root context, which acts for a stream that waits.
+    pending: Option<Rc<Pending>>,
 }
 
-/// What is kept of one stream, also while it waits and the root context acts for it.
-pub struct Stream {
-    gate: Rc<Gate>,
+/// A stream whose request waits, or has waited.
+pub struct Pending {
     waits: Cell<bool>,
     draft: RefCell<Option<Draft>>,
+}
+
+impl Pending {
+    /// Whether it still waits.
+    pub fn waits(&self) -> bool {
+        self.waits.get()
+    }
+
+    /// Decides on its request again; the host has to be acting for its stream.
+    pub fn retry(&self, gate: &Gate, may_wait: bool) -> Step {
+        let (step, draft) = step(gate, may_wait);
+        self.waits.set(step == Step::Wait);
+        self.draft.replace(draft);
+        step
+    }
 }
 
 /// What becomes of a request.
@@ -65,91 +82,19 @@ const CUT_SHORT: Fault = Fault::Broken("the host's headers are cut short");
 impl Http {
     /// A stream's context.
     pub fn new(context: u32, gate: Rc<Gate>) -> Self {
-        let stream = Stream { gate, waits: Cell::new(false), draft: RefCell::default() };
-        Self { context, stream: Rc::new(stream) }
-    }
-}
-
-impl Drop for Http {
-    fn drop(&mut self) {
-        self.stream.waits.set(false);
-    }
-}
-
-impl Stream {
-    /// Whether it is not decided yet.
-    pub fn is_waiting(&self) -> bool {
-        self.waits.get()
+        Self { context, gate, draft: None, pending: None }
     }
 
-    /// Decides on the request, and carries that out.
-    pub fn step(&self, may_wait: bool) -> Step {
-        let step = self.decide(may_wait).unwrap_or_else(|why| self.refuse(&why));
-        self.waits.set(step == Step::Wait);
-        step
+    fn waits(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.waits())
     }
 
-    fn decide(&self, may_wait: bool) -> Result<Step, Fault> {
-        let gate = &*self.gate;
-        let engine = gate.engine.as_ref().ok_or(CLOSED)?;
-        let now = host::now()?;
-        let map = host::header_map(Map::RequestHeaders)?;
-        let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
-        let request = Request::new(&headers, &HostPeer);
-        let outcome = engine.decide(&request, now);
-        if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
-            return Ok(Step::Wait);
+    /// Ends the wait, if there is one: the root context is not to act for this stream any more.
+    fn settle(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            pending.waits.set(false);
+            self.draft = pending.draft.take();
         }
-        // From here on the stream ends with a record.
-        let decision = engine.describe(&outcome);
-        if engine.audit.records(decision.verdict) {
-            self.draft.replace(Some(Draft::new(&decision, Some(&request), &gate.node, now)));
-        }
-        for edit in &outcome.edits {
-            apply(edit)?;
-        }
-        for (name, value) in engine.identity_headers(&outcome) {
-            host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
-        }
-        host::set_property("claimgate", &engine.filter_state(&outcome, &decision))?;
-        let step = carry_out(engine, &request, &outcome)?;
-        if let Ok(mut counters) = gate.counters.try_borrow_mut() {
-            let code = outcome.refused().map(|refusal| refusal.code);
-            counters.count(outcome.route, outcome.verdict(), code);
-        }
-        Ok(step)
-    }
-
-    /// Refuses a request on which no decision could be carried out.
-    fn refuse(&self, why: &Fault) -> Step {
-        self.gate.tell(why);
-        if let Ok(mut counters) = self.gate.counters.try_borrow_mut() {
-            counters.count(None, Verdict::Denied, Some(Code::InternalError));
-        }
-        let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-        let why = why.to_string();
-        let decision = Decision::internal_error(self.gate.name(), &why);
-        let map = host::header_map(Map::RequestHeaders).ok();
-        let headers = map.as_deref().and_then(host::pairs);
-        let request = headers.as_deref().map(|headers| Request::new(headers, &HostPeer));
-        self.draft.replace(Some(Draft::new(&decision, request.as_ref(), &self.gate.node, now)));
-        // What can still be told or hidden is; the refusal stands all the same.
-        let _ = host::set_property("claimgate", &decision.filter_state());
-        if let (Some(engine), Some(request)) = (&self.gate.engine, &request)
-            && let Some(edit) = engine.hide_token(request)
-        {
-            let _ = apply(&edit);
-        }
-        let header = |name| request.as_ref().and_then(|request| request.first(name));
-        let (protocol, id) = (Protocol::of(header("content-type")), header("x-request-id"));
-        let refusal = Refusal::new(Code::InternalError, "");
-        let response = response::render(&refusal, self.gate.name(), false, protocol, id);
-        if host::respond(&response).is_err() {
-            // The host takes no answer either. A trap makes Envoy refuse the request; anything else
-            // would leave it open or hanging.
-            std::process::abort();
-        }
-        Step::Refused
     }
 
     fn strip_trailers(&self) -> Result<(), Fault> {
@@ -163,18 +108,28 @@ impl Stream {
     }
 }
 
+impl Drop for Http {
+    fn drop(&mut self) {
+        self.settle();
+    }
+}
+
 impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let gate = &self.stream.gate;
-        match self.stream.step(gate.waiting.has_room()) {
+        let (step, draft) = step(&self.gate, self.gate.waiting.has_room());
+        self.draft = draft;
+        match step {
             Step::Pass => Action::Continue,
             Step::Refused => Action::Pause,
             Step::Wait => {
                 let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-                gate.waiting.push(self.context, Rc::clone(&self.stream), now);
-                gate.hurry();
+                let pending =
+                    Rc::new(Pending { waits: Cell::new(true), draft: RefCell::default() });
+                self.pending = Some(Rc::clone(&pending));
+                self.gate.waiting.push(self.context, pending, now);
+                self.gate.hurry();
                 Action::Pause
             }
         }
@@ -182,24 +137,24 @@ impl HttpContext for Http {
 
     /// Called while a request waits only where the host stops the headers alone.
     fn on_http_request_body(&mut self, _: usize, _: bool) -> Action {
-        if self.stream.is_waiting() { Action::Pause } else { Action::Continue }
+        if self.waits() { Action::Pause } else { Action::Continue }
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        match self.stream.strip_trailers() {
-            Ok(()) if self.stream.is_waiting() => Action::Pause,
+        match self.strip_trailers() {
+            Ok(()) if self.waits() => Action::Pause,
             Ok(()) => Action::Continue,
             Err(why) => {
-                self.stream.waits.set(false);
-                self.stream.refuse(&why);
+                self.settle();
+                self.draft = Some(refuse(&self.gate, &why));
                 Action::Pause
             }
         }
     }
 
     fn on_log(&mut self) {
-        self.stream.waits.set(false);
-        let Some(draft) = self.stream.draft.take() else {
+        self.settle();
+        let Some(draft) = self.draft.take() else {
             return;
         };
         let now = host::now().unwrap_or(Timestamp::from_nanos(0));
@@ -209,10 +164,80 @@ impl HttpContext for Http {
             u16::try_from(code).ok().filter(|code| *code != 0)
         });
         let line = draft.finish(&End { status, client: client_address(), now });
-        if let Err(denied) = host::log(self.stream.gate.audit_level.get(), &line) {
-            self.stream.gate.tell(&denied);
+        if let Err(denied) = host::log(self.gate.audit_level.get(), &line) {
+            self.gate.tell(&denied);
         }
     }
+}
+
+/// Decides on the request of the stream that the host is acting for, and carries that out. Whatever is
+/// decided leaves the draft of a record, if it is to have one.
+fn step(gate: &Gate, may_wait: bool) -> (Step, Option<Draft>) {
+    let mut draft = None;
+    match decide(gate, may_wait, &mut draft) {
+        Ok(step) => (step, draft),
+        Err(why) => (Step::Refused, Some(refuse(gate, &why))),
+    }
+}
+
+fn decide(gate: &Gate, may_wait: bool, draft: &mut Option<Draft>) -> Result<Step, Fault> {
+    let engine = gate.engine.as_ref().ok_or(CLOSED)?;
+    let now = host::now()?;
+    let map = host::header_map(Map::RequestHeaders)?;
+    let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
+    let request = Request::new(&headers, &HostPeer);
+    let outcome = engine.decide(&request, now);
+    if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
+        return Ok(Step::Wait);
+    }
+    let decision = engine.describe(&outcome);
+    if engine.audit.records(decision.verdict) {
+        *draft = Some(Draft::new(&decision, Some(&request), &gate.node, now));
+    }
+    for edit in &outcome.edits {
+        apply(edit)?;
+    }
+    for (name, value) in engine.identity_headers(&outcome) {
+        host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
+    }
+    host::set_property("claimgate", &engine.filter_state(&outcome, &decision))?;
+    let step = carry_out(engine, &request, &outcome)?;
+    if let Ok(mut counters) = gate.counters.try_borrow_mut() {
+        counters.count(outcome.route, decision.verdict, decision.code);
+    }
+    Ok(step)
+}
+
+/// Refuses a request on which no decision could be carried out.
+fn refuse(gate: &Gate, why: &Fault) -> Draft {
+    gate.tell(why);
+    if let Ok(mut counters) = gate.counters.try_borrow_mut() {
+        counters.count(None, Verdict::Denied, Some(Code::InternalError));
+    }
+    let now = host::now().unwrap_or(Timestamp::from_nanos(0));
+    let why = why.to_string();
+    let decision = Decision::internal_error(gate.name(), &why);
+    let map = host::header_map(Map::RequestHeaders).ok();
+    let headers = map.as_deref().and_then(host::pairs);
+    let request = headers.as_deref().map(|headers| Request::new(headers, &HostPeer));
+    let draft = Draft::new(&decision, request.as_ref(), &gate.node, now);
+    // What can still be told or hidden is; the refusal stands all the same.
+    let _ = host::set_property("claimgate", &decision.filter_state());
+    if let (Some(engine), Some(request)) = (&gate.engine, &request)
+        && let Some(edit) = engine.hide_token(request)
+    {
+        let _ = apply(&edit);
+    }
+    let header = |name| request.as_ref().and_then(|request| request.first(name));
+    let (protocol, id) = (Protocol::of(header("content-type")), header("x-request-id"));
+    let refusal = Refusal::new(Code::InternalError, "");
+    let response = response::render(&refusal, gate.name(), false, protocol, id);
+    if host::respond(&response).is_err() {
+        // The host takes no answer either. A trap makes Envoy refuse the request; anything else
+        // would leave it open or hanging.
+        std::process::abort();
+    }
+    draft
 }
 
 fn apply(edit: &Edit<'_>) -> Result<(), Denied> {

@@ -2,7 +2,7 @@
 //! upstream meanwhile.
 
 use super::host;
-use super::http::{Step, Stream};
+use super::http::{Pending, Step};
 use super::root::Gate;
 use crate::time::Timestamp;
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ pub struct Waiting(RefCell<Vec<Waiter>>);
 struct Waiter {
     context: u32,
     since: Timestamp,
-    stream: Rc<Stream>,
+    pending: Rc<Pending>,
 }
 
 impl Waiting {
@@ -35,9 +35,9 @@ impl Waiting {
     }
 
     /// Takes in a request.
-    pub fn push(&self, context: u32, stream: Rc<Stream>, since: Timestamp) {
+    pub fn push(&self, context: u32, pending: Rc<Pending>, since: Timestamp) {
         if let Ok(mut waiters) = self.0.try_borrow_mut() {
-            waiters.push(Waiter { context, since, stream });
+            waiters.push(Waiter { context, since, pending });
         }
     }
 
@@ -51,7 +51,7 @@ impl Waiting {
             return;
         }
         for waiter in waiters {
-            if !waiter.stream.is_waiting() {
+            if !waiter.pending.waits() {
                 continue;
             }
             let waited = now.as_millis().saturating_sub(waiter.since.as_millis());
@@ -61,8 +61,8 @@ impl Waiting {
                 gate.tell(&denied);
                 continue;
             }
-            match waiter.stream.step(may_wait) {
-                Step::Wait => self.push(waiter.context, waiter.stream, waiter.since),
+            match waiter.pending.retry(gate, may_wait) {
+                Step::Wait => self.push(waiter.context, waiter.pending, waiter.since),
                 Step::Pass => {
                     if let Err(denied) = host::continue_request() {
                         gate.tell(&denied);

@@ -1,8 +1,10 @@
 //! Tokens that were judged before: those that verified, and apart from them those that did not.
 //!
-//! A token is found by all of its bytes, so that no other is ever taken for it; the hash that finds
-//! its place is seeded, so that nobody outside can aim at one. Both stores are bounded in bytes. What
-//! is kept holds for the keys and issuers that judged it: with any change of these all of it goes.
+//! A token is found by all of its bytes, so that no other is ever taken for it. The hash that finds its
+//! place is seeded, so that nobody outside can aim at one. Of tokens that verified it covers the end of
+//! the signature alone: two of these with one end would take their issuer's key to make. Both stores
+//! are bounded in bytes. What is kept holds for the keys and issuers that judged it: with any change of
+//! these all of it goes.
 
 use super::verify::{Failure, VerifiedToken};
 use super::{Error, claims::Claims};
@@ -26,6 +28,9 @@ const USUAL_WEIGHT: u64 = 2048;
 /// What an entry costs besides its bytes: allocations, index, what is remembered of evicted ones.
 const OVERHEAD: usize = 160;
 
+/// How much of a signature's end is hashed, in bytes: 24 of the signature itself.
+const SIGNATURE_END: usize = 32;
+
 type Indexed<V> = Store<Token, V, Bytes, BuildHasherDefault<Given>>;
 
 /// See the module.
@@ -42,9 +47,9 @@ struct Token {
     bytes: Box<[u8]>,
 }
 
-/// A token that is looked for, hashed once.
+/// A token that is looked for.
 #[derive(Clone, Copy)]
-pub struct Sought<'t> {
+struct Sought<'t> {
     hash: u64,
     bytes: &'t [u8],
 }
@@ -122,32 +127,42 @@ impl Cache {
         Self { hasher, good: store(GOOD_BYTES), bad: store(BAD_BYTES) }
     }
 
-    /// A token to look for.
-    pub fn seek<'t>(&self, token: &'t [u8]) -> Sought<'t> {
+    /// A token to look for among those that verified.
+    fn among_good<'t>(&self, token: &'t [u8]) -> Sought<'t> {
+        let end = token.get(token.len().saturating_sub(SIGNATURE_END)..).unwrap_or(token);
+        Sought { hash: self.hash(end), bytes: token }
+    }
+
+    /// A token to look for among those that did not.
+    fn among_bad<'t>(&self, token: &'t [u8]) -> Sought<'t> {
+        Sought { hash: self.hash(token), bytes: token }
+    }
+
+    fn hash(&self, bytes: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(token);
-        Sought { hash: hasher.finish(), bytes: token }
+        hasher.write(bytes);
+        hasher.finish()
     }
 
     /// What is known of a token.
-    pub fn get(&self, token: &Sought<'_>, now: Timestamp) -> Option<Known> {
-        if let Some(verified) = self.good.get(token) {
+    pub fn get(&self, token: &[u8], now: Timestamp) -> Option<Known> {
+        if let Some(verified) = self.good.get(&self.among_good(token)) {
             return Some(Known::Good(Rc::clone(verified)));
         }
-        let failure = self.bad.get(token)?;
+        let failure = self.bad.get(&self.among_bad(token))?;
         let error = still(&failure.error, now.as_millis())?;
         Some(Known::Bad(Failure { error, ..failure.clone() }))
     }
 
     /// Keeps a token that verified.
-    pub fn keep(&mut self, token: &Sought<'_>, verified: &Rc<VerifiedToken>) {
-        self.good.insert(token.to_key(), Rc::clone(verified));
+    pub fn keep(&mut self, token: &[u8], verified: &Rc<VerifiedToken>) {
+        self.good.insert(self.among_good(token).to_key(), Rc::clone(verified));
     }
 
     /// Keeps a token that did not verify, where that was dear to find out, and depends on the token
     /// and its issuer alone.
-    pub fn keep_failure(&mut self, token: &Sought<'_>, failure: &Failure) {
-        self.good.remove(token);
+    pub fn keep_failure(&mut self, token: &[u8], failure: &Failure) {
+        self.good.remove(&self.among_good(token));
         let lasting = match failure.error {
             Error::SignatureInvalid | Error::Expired { .. } | Error::NotYetValid { .. } => true,
             Error::Malformed(_) | Error::LifetimeTooLong { .. } | Error::ClaimMissing(_) => true,
@@ -158,7 +173,7 @@ impl Cache {
             Error::KeyUnknown | Error::KeysUnavailable => false,
         };
         if lasting && failure.issuer.is_some() {
-            self.bad.insert(token.to_key(), failure.clone());
+            self.bad.insert(self.among_bad(token).to_key(), failure.clone());
         }
     }
 

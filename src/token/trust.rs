@@ -1,7 +1,7 @@
 //! What may change while a policy stays: the keys that are fetched, and what was found out of tokens
 //! by them.
 
-use super::cache::{Cache, Known, Sought};
+use super::cache::{Cache, Known};
 use super::keyring::{Keyring, RemoteId};
 use super::remote::{Fetched, Learnt};
 use super::signature::SignatureBackend;
@@ -46,18 +46,17 @@ impl Trust {
         limit: usize,
         now: Timestamp,
     ) -> Result<Rc<VerifiedToken>, Failure> {
-        let sought = self.cache.as_ref().map(|cache| cache.seek(token));
-        if let (Some(cache), Some(sought)) = (&mut self.cache, &sought)
-            && let Some(known) = cache.get(sought, now)
+        if let Some(cache) = &mut self.cache
+            && let Some(known) = cache.get(token, now)
         {
-            return recall(cache, sought, known, issuers, accepted, now);
+            return recall(cache, token, known, issuers, accepted, now);
         }
         let verified = verify::verify(token, issuers, &self.keyring, accepted, limit, now);
         let verified = verified.map(Rc::new).map_err(|failure| self.seek(failure, now));
-        if let (Some(cache), Some(sought)) = (&mut self.cache, &sought) {
+        if let Some(cache) = &mut self.cache {
             match &verified {
-                Ok(verified) => cache.keep(sought, verified),
-                Err(failure) => cache.keep_failure(sought, failure),
+                Ok(verified) => cache.keep(token, verified),
+                Err(failure) => cache.keep_failure(token, failure),
             }
         }
         verified
@@ -121,7 +120,7 @@ impl Trust {
 /// What a token that is known comes to now.
 fn recall(
     cache: &mut Cache,
-    sought: &Sought<'_>,
+    token: &[u8],
     known: Known,
     issuers: &[Issuer],
     accepted: impl Fn(IssuerId) -> bool,
@@ -141,7 +140,7 @@ fn recall(
             Err(error) => {
                 let kid = verified.kid().map(str::to_owned);
                 let failure = Failure { error, issuer: id, kid, awaits_keys: false };
-                cache.keep_failure(sought, &failure);
+                cache.keep_failure(token, &failure);
                 Err(failure)
             }
         },
