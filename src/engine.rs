@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
 use crate::token::verify::Failure;
 use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
-use smallvec::SmallVec;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -60,7 +60,7 @@ pub enum Edit<'a> {
 }
 
 /// Changes in the order in which they are made.
-pub type Edits<'a> = SmallVec<[Edit<'a>; 4]>;
+pub type Edits<'a> = Vec<Edit<'a>>;
 
 /// Shows names only: a value may hold what is left of a cookie.
 impl std::fmt::Debug for Edit<'_> {
@@ -204,7 +204,7 @@ impl Engine {
     }
 
     fn strip<'a>(&self, request: &Request<'a>) -> Edits<'a> {
-        let mut edits = Edits::new();
+        let mut edits = Edits::with_capacity(4);
         for (name, _) in request.headers() {
             let edit = Edit::Remove(name);
             if self.identity.manages(name) && !edits.contains(&edit) {

@@ -1,5 +1,6 @@
 //! From a [`VerifiedToken`] to header edits, and the names that no client may send.
 
+use crate::ascii::AsciiSet;
 use crate::token::verify::Headers;
 use crate::token::{ClaimPath, Issuer, VerifiedToken};
 use base64::Engine as _;
@@ -62,6 +63,8 @@ pub struct Identity {
     prefixes: Vec<Box<str>>,
     /// Bit n is set where a whole name has n bytes, so that most headers are passed over at once.
     lengths: u64,
+    /// What a name or a prefix begins with.
+    firsts: AsciiSet,
 }
 
 impl Identity {
@@ -82,7 +85,10 @@ impl Identity {
         names.extend(headers.iter().map(|header| normal(&header.name).into()));
         names.extend(payload.iter().map(|name| normal(name).into()));
         let lengths = names.iter().map(|name| name.len()).fold(0, |bits, n| bits | length_bit(n));
-        Self { headers, payload, names, prefixes, lengths }
+        let firsts = names.iter().chain(&prefixes).filter_map(|name| name.bytes().next());
+        let firsts: Vec<u8> = firsts.collect();
+        let firsts = AsciiSet::of(&firsts);
+        Self { headers, payload, names, prefixes, lengths, firsts }
     }
 
     /// Whether a header of this name is taken from the client: in lower case, with every character
@@ -91,6 +97,10 @@ impl Identity {
         let alike = |managed: &str| {
             managed.bytes().zip(name).all(|(managed, byte)| managed == normal_byte(*byte))
         };
+        let Some(first) = name.first() else { return false };
+        if !self.firsts.contains(normal_byte(*first)) {
+            return false;
+        }
         let whole = self.lengths & length_bit(name.len()) != 0
             && self.names.iter().any(|managed| managed.len() == name.len() && alike(managed));
         whole || self.prefixes.iter().any(|prefix| prefix.len() <= name.len() && alike(prefix))

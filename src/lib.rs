@@ -50,6 +50,7 @@
 //! assert_eq!(decide(b"/healthz/../admin"), Some("path_ambiguous"));
 //! ```
 
+pub mod ascii;
 pub mod audit;
 pub mod config;
 pub mod engine;

@@ -1,6 +1,6 @@
 //! Host safety, and the patterns of hosts.
 
-use super::ascii::AsciiSet;
+use crate::ascii::AsciiSet;
 use std::borrow::Cow;
 use std::fmt;
 

@@ -1,6 +1,5 @@
 //! Which route a request takes, and whether its conditions hold.
 
-pub mod ascii;
 pub mod condition;
 pub mod host;
 pub mod operator;

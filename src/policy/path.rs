@@ -4,9 +4,9 @@
 //! segments, each decoded once. Three of the refusals can be relaxed; the path then has several
 //! readings, and a route takes it only if it wins under each of them.
 
-use super::ascii::AsciiSet;
+use crate::ascii::AsciiSet;
 use percent_encoding::percent_decode;
-use smallvec::SmallVec;
+
 use std::borrow::Cow;
 
 /// What makes a path ambiguous, but can be relaxed.
@@ -39,7 +39,7 @@ impl Hazards {
 }
 
 /// The decoded segments of a path; a final slash is not one.
-pub type Segments<'a> = SmallVec<[Cow<'a, str>; 8]>;
+pub type Segments<'a> = Vec<Cow<'a, str>>;
 
 /// A path that was found safe, but for its hazards.
 #[derive(Debug)]
@@ -130,39 +130,33 @@ impl<'a> SafePath<'a> {
 /// The segments of a path with nothing in it that could be read in two ways; `None` where a closer
 /// look is needed.
 fn usual(path: &[u8]) -> Option<Segments<'_>> {
-    let inside = path.strip_prefix(b"/")?;
-    let mut segments = Segments::new();
+    let inside = std::str::from_utf8(path).ok()?.strip_prefix('/')?;
+    let mut segments = Vec::with_capacity(8);
     let mut start = 0;
-    for (at, byte) in inside.iter().enumerate() {
+    let mut end = inside.len();
+    for (at, byte) in inside.bytes().enumerate() {
         match byte {
-            byte if PLAIN.contains(*byte) => continue,
+            byte if PLAIN.contains(byte) => continue,
             b'/' => segments.push(segment(inside.get(start..at)?)?),
             b'?' => {
-                push_last(&mut segments, inside.get(start..at)?)?;
-                return Some(segments);
+                end = at;
+                break;
             }
             _ => return None,
         }
         start = at + 1;
     }
-    push_last(&mut segments, inside.get(start..)?)?;
+    // What is behind a final slash is no segment.
+    match inside.get(start..end)? {
+        "" => {}
+        last => segments.push(segment(last)?),
+    }
     Some(segments)
 }
 
-/// What is behind a final slash is no segment.
-fn push_last<'a>(segments: &mut Segments<'a>, last: &'a [u8]) -> Option<()> {
-    if !last.is_empty() {
-        segments.push(segment(last)?);
-    }
-    Some(())
-}
-
 /// A segment that stands for itself.
-fn segment(text: &[u8]) -> Option<Cow<'_, str>> {
-    if matches!(text, b"" | b"." | b"..") {
-        return None;
-    }
-    std::str::from_utf8(text).ok().map(Cow::Borrowed)
+fn segment(text: &str) -> Option<Cow<'_, str>> {
+    (!matches!(text, "" | "." | "..")).then_some(Cow::Borrowed(text))
 }
 
 /// Characters of a segment that mean themselves to every server: unreserved ones, sub-delimiters but

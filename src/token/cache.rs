@@ -97,16 +97,22 @@ impl PartialEq for Token {
 impl Eq for Token {}
 
 impl Equivalent<Token> for Sought<'_> {
-    /// Eight bytes at a time: the platform's own comparison takes one, in wasm.
+    /// In blocks: the platform's own comparison goes byte by byte, in wasm.
     fn equivalent(&self, key: &Token) -> bool {
         if self.bytes.len() != key.bytes.len() {
             return false;
         }
-        let (words, tail) = self.bytes.as_chunks::<8>();
-        let (key_words, key_tail) = key.bytes.as_chunks::<8>();
-        let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-        words.iter().zip(key_words).all(|(a, b)| word(a) == word(b)) && tail == key_tail
+        let (blocks, tail) = self.bytes.as_chunks::<64>();
+        let (key_blocks, key_tail) = key.bytes.as_chunks::<64>();
+        blocks.iter().zip(key_blocks).all(|(a, b)| is_same(a, b))
+            && tail.iter().zip(key_tail).all(|(a, b)| a == b)
     }
+}
+
+fn is_same(a: &[u8; 64], b: &[u8; 64]) -> bool {
+    let (a, b) = (a.as_chunks::<8>().0, b.as_chunks::<8>().0);
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    a.iter().zip(b).fold(0, |differ, (a, b)| differ | (word(a) ^ word(b))) == 0
 }
 
 /// What is known of a token.
