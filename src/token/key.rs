@@ -296,3 +296,319 @@ pub fn parse_secret(
 fn text<'a>(jwk: &'a Value, name: &str) -> Option<&'a str> {
     jwk.get(name).and_then(Value::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::samples::jwk;
+    use crate::token::signature::Portable;
+    use serde_json::json;
+
+    const EC_CERTIFICATE: &str = "\
+        MIIBbjCCARWgAwIBAgIUfBbvCECtMlLPICr19xCDHwTaQ3IwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBdDAg\
+        Fw0yNjExMjQwNDQxMzNaGA8yMTI2MTAzMTA0NDEzM1owDDEKMAgGA1UEAwwBdDBZMBMGByqGSM49AgEGCCqG\
+        SM49AwEHA0IABC43WggHH6Mt703v2d48eRkrYBZksejkcIud0Aa1SvWP+y7JgrbaXu9nbfxGSEOBSz2bF7c2\
+        ElzoY5OVYy6oKFyjUzBRMB0GA1UdDgQWBBTof4OLSkKLIkbqUKotg43iG1xMCDAfBgNVHSMEGDAWgBTof4OL\
+        SkKLIkbqUKotg43iG1xMCDAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIBdeOoniWKSiMrgD\
+        pe+sc0aqxTyQtXhrOcVKU0+3VCmEAiA5YtkfPSxSiQfdx/l9ZaSd5cgsoBEngY1vNsff+GeMEg==";
+    const EC_POINT: [&str; 2] = [
+        "LjdaCAcfoy3vTe_Z3jx5GStgFmSx6ORwi53QBrVK9Y8",
+        "-y7JgrbaXu9nbfxGSEOBSz2bF7c2ElzoY5OVYy6oKFw",
+    ];
+    const ED_CERTIFICATE: &str = "\
+        MIIBLjCB4aADAgECAhQ8FNGC0ReLY620wyZ9fpcIVTrEKzAFBgMrZXAwDDEKMAgGA1UEAwwBdDAgFw0yNjEx\
+        MjQwNDQxMzNaGA8yMTI2MTAzMTA0NDEzM1owDDEKMAgGA1UEAwwBdDAqMAUGAytlcAMhAPtVz4L3GAtTFvdR\
+        2GJcBh7cPcnpGowTzTENnmW4C48Xo1MwUTAdBgNVHQ4EFgQU14o9gFMEWmjGMtyj8j60VPmW/HYwHwYDVR0j\
+        BBgwFoAU14o9gFMEWmjGMtyj8j60VPmW/HYwDwYDVR0TAQH/BAUwAwEB/zAFBgMrZXADQQCHfl3XblKQIF6x\
+        5gPa3ZG46y02A3S1exYEYRNUhLkX9v6t5ro57OPj3oCKa401vqg2JGX2hRUQDFpN0B2llKQK";
+    const RSA_CERTIFICATE: &str = "\
+        MIIC+zCCAeOgAwIBAgIUZeZBYxNtQv3FQO5resLtz9SE74EwDQYJKoZIhvcNAQELBQAwDDEKMAgGA1UEAwwB\
+        dDAgFw0yNjExMjQwNDQxMzRaGA8yMTI2MTAzMTA0NDEzNFowDDEKMAgGA1UEAwwBdDCCASIwDQYJKoZIhvcN\
+        AQEBBQADggEPADCCAQoCggEBAL2Ja5KTuEvNX4IYJSWdtkkA+AHnvcZVmdUspZvhlW2vOGjsrGxkIUeO8GRf\
+        Lw+ocHdZnvBDJnOip64EiyaswhXxkSdIVO9b0UhN6zRZ9mxW9tLT6HARGI6FCGVbd7nM2IrUY8Vy9GZUClH1\
+        XbJBSyU5JGVKtmAev+pKG14HTTMpF4zRUXM4wJ1OKUy4MwqkxygMiYswRMz7wGKIHIjXM812LrNl4VsP6vFN\
+        WYEELS/zMBxw34ovfFbgSiRtB9JNIi7U2LhVKVK5LNmUVeUEz21QTRF7Bwr1w0AcPgp7iQe83AXBoewqnSZJ\
+        KCNY4poKFr3b35qEdsmxvv6mnvA5XqcCAwEAAaNTMFEwHQYDVR0OBBYEFFCzjjlLAOhBgDqBOY781rKDGLop\
+        MB8GA1UdIwQYMBaAFFCzjjlLAOhBgDqBOY781rKDGLopMA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQEL\
+        BQADggEBAHUhwH9zzziCF4ZOXiMfjol5mx+Se5pE1h8rus3WnRE4B5vKWfeSL8DnrKC5Nd0ZjirqoAkIXxwc\
+        GCtqiG95D+u1Uj3oDdcaA3/qtbUctZXvly+OozC2yRGY4FKazDioM5f6Ic4B1hlYg/rN4lNiKmwH1OhPJlg3\
+        Oe7SeUz3EpfE/qxye+/EmMyDxcNB9qkhIAbG/fz4qYkStXxIJq2PwVC6J91XbFnJ3IC2HDD8hWfzII8yb3XM\
+        kAkyGXY8ajgad1ZcpBZVq8tvrjSM9uP7wfDAdfGJkeY1AZ6XOvjpCcAQTqH07HIULnqlNSGDu9Gh1USIdtxs\
+        pfbdlDUDVYA+25M=";
+    const RSA_2048: &str = "\
+        vYlrkpO4S81fghglJZ22SQD4Aee9xlWZ1Sylm-GVba84aOysbGQhR47wZF8vD6hwd1me8EMmc6KnrgSLJqzC\
+        FfGRJ0hU71vRSE3rNFn2bFb20tPocBEYjoUIZVt3uczYitRjxXL0ZlQKUfVdskFLJTkkZUq2YB6_6kobXgdN\
+        MykXjNFRczjAnU4pTLgzCqTHKAyJizBEzPvAYogciNczzXYus2XhWw_q8U1ZgQQtL_MwHHDfii98VuBKJG0H\
+        0k0iLtTYuFUpUrks2ZRV5QTPbVBNEXsHCvXDQBw-CnuJB7zcBcGh7CqdJkkoI1jimgoWvdvfmoR2ybG-_qae\
+        8Dlepw";
+    const RSA_1024: &str = "\
+        mOFu6feW2qwyv8wgkTMwHZ26-TlOP7EsJL7s5izd2cTsOsD5yPAyPS57ykT60EiDjDeAu9LrZFrXHvZUfbqr\
+        opXdACBfQcDH5uiTktRSYZNnorjJEvkpZXzUBr6m6ghtIc1UbRyFtbKHqb2C7KwobhSjMmp_0woYMACGoEUt\
+        A2k";
+
+    fn rsa() -> Value {
+        json!({"kty": "RSA", "n": RSA_2048, "e": "AQAB"})
+    }
+
+    fn ec() -> Value {
+        json!({"kty": "EC", "crv": "P-256", "x": EC_POINT[0], "y": EC_POINT[1]})
+    }
+
+    fn ed() -> Value {
+        jwk(1, None)
+    }
+
+    /// A key with further members, or without those that are null.
+    fn with(mut key: Value, members: Value) -> Value {
+        for (name, value) in members.as_object().unwrap() {
+            match value {
+                Value::Null => key.as_object_mut().unwrap().remove(name),
+                value => key.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+            };
+        }
+        key
+    }
+
+    fn x5c(kty: &str, certificate: &str) -> Value {
+        json!({"kty": kty, "x5c": [certificate]})
+    }
+
+    /// The algorithms that a key is bound to, or what is wrong with it.
+    fn read(key: &Value) -> String {
+        let set = json!({"keys": [key]});
+        let (keys, skipped) = parse_jwks(&set, None, &Portable).unwrap();
+        match (keys.as_slice(), skipped.as_slice()) {
+            ([key], []) => format!("{:?}", key.algorithms).replace(['{', '}', ','], ""),
+            ([], [skipped]) => skipped.reason.to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_keys_as_they_are_published() {
+        let any_rsa = "RS256 RS384 RS512 PS256 PS384 PS512";
+        let other_kty = "`kty` is not the one of the certificate's key";
+        let no_certificate = "`x5c` is not a list of base64 certificates";
+        let private = "holds a private key: publish its public half only";
+        let symmetric = "a symmetric key in a key set never counts: use `secret`";
+        let point = "`x` or `y` is not of the curve's full length";
+        let (usage, operations) = ("`use` is not `sig`", "`key_ops` does not hold `verify`");
+        let (alg, none) =
+            ("`alg` is no JWS algorithm here", "key admits none of the named algorithms");
+        let cases = [
+            (rsa(), any_rsa),
+            (ec(), "ES256"),
+            (ed(), "EdDSA"),
+            // What it is for.
+            (with(rsa(), json!({"use": "sig", "alg": "RS256"})), "RS256"),
+            (with(rsa(), json!({"use": "sig", "key_ops": ["sign", "verify"]})), any_rsa),
+            (with(rsa(), json!({"use": "enc"})), usage),
+            (with(rsa(), json!({"use": ["sig"]})), usage),
+            (with(rsa(), json!({"use": "SIG"})), usage),
+            (with(rsa(), json!({"key_ops": ["sign"]})), operations),
+            (with(rsa(), json!({"key_ops": []})), operations),
+            (with(rsa(), json!({"key_ops": "verify"})), "`key_ops` is not a list"),
+            (with(rsa(), json!({"alg": "PS512"})), "PS512"),
+            (with(rsa(), json!({"alg": "ES256"})), none),
+            (with(rsa(), json!({"alg": "HS256"})), none),
+            (with(ec(), json!({"alg": "ES384"})), none),
+            (with(rsa(), json!({"alg": "none"})), alg),
+            (with(rsa(), json!({"alg": "rs256"})), alg),
+            (with(rsa(), json!({"alg": "RSA-OAEP"})), alg),
+            (with(rsa(), json!({"alg": 256})), alg),
+            // What else is in it.
+            (with(rsa(), json!({"kid": "", "x5t": "x", "issuer": "y", "ext": true})), any_rsa),
+            (with(rsa(), json!({"x5c": [EC_CERTIFICATE], "x5u": "https://evil"})), any_rsa),
+            (with(rsa(), json!({"kid": 7})), "`kid` is not a string"),
+            (with(rsa(), json!({"d": "AQAB"})), private),
+            (with(ed(), json!({"d": 7})), private),
+            (json!({"kty": "oct", "k": "AAAA"}), symmetric),
+            (json!({"kty": "oct", "k": "AAAA", "alg": "HS256"}), symmetric),
+            // Its kind.
+            (with(rsa(), json!({"kty": null})), "`kty` is missing"),
+            (with(rsa(), json!({"kty": 7})), "`kty` is missing"),
+            (with(rsa(), json!({"kty": "rsa"})), "`kty` is not RSA, EC or OKP"),
+            (with(rsa(), json!({"kty": "AKP"})), "`kty` is not RSA, EC or OKP"),
+            (with(ed(), json!({"crv": "X25519"})), "`crv` is not Ed25519"),
+            (with(ed(), json!({"crv": null})), "`crv` is not Ed25519"),
+            (with(ec(), json!({"crv": "P-224"})), "`crv` is not P-256, P-384, P-521 or secp256k1"),
+            (with(ec(), json!({"crv": "P-384"})), point),
+            (json!("RSA"), "not an object"),
+            (Value::Null, "not an object"),
+            // Its numbers.
+            (with(rsa(), json!({"n": RSA_1024})), "RSA key shorter than 2048 bits"),
+            (with(rsa(), json!({"n": ""})), "RSA key shorter than 2048 bits"),
+            (with(rsa(), json!({"n": null})), "`n` or `e` is not base64url"),
+            (with(rsa(), json!({"e": null})), "`n` or `e` is not base64url"),
+            (with(rsa(), json!({"e": 65537})), "`n` or `e` is not base64url"),
+            (with(rsa(), json!({"e": "AQAB="})), "`n` or `e` is not base64url"),
+            (with(ec(), json!({"x": ""})), point),
+            (with(ec(), json!({"y": null})), "`x` or `y` is not base64url"),
+            (with(ec(), json!({"x": "a+b/"})), "`x` or `y` is not base64url"),
+            (with(ed(), json!({"x": "AAAA"})), "not a usable Ed25519 public key"),
+            (with(ed(), json!({"x": null})), "`x` is not base64url"),
+            // A certificate instead of numbers.
+            (x5c("RSA", RSA_CERTIFICATE), any_rsa),
+            (x5c("EC", EC_CERTIFICATE), "ES256"),
+            (x5c("OKP", ED_CERTIFICATE), "EdDSA"),
+            (with(x5c("RSA", RSA_CERTIFICATE), json!({"alg": "RS256"})), "RS256"),
+            (with(x5c("RSA", RSA_CERTIFICATE), json!({"use": "enc"})), usage),
+            (x5c("EC", RSA_CERTIFICATE), other_kty),
+            (x5c("RSA", EC_CERTIFICATE), other_kty),
+            (x5c("OKP", EC_CERTIFICATE), other_kty),
+            (x5c("oct", RSA_CERTIFICATE), other_kty),
+            (x5c("X", RSA_CERTIFICATE), other_kty),
+            (with(x5c("RSA", RSA_CERTIFICATE), json!({"kty": null})), "`kty` is missing"),
+            (x5c("RSA", "AAAA"), "not an X.509 certificate"),
+            (x5c("RSA", "a_-b"), no_certificate),
+            (json!({"kty": "RSA", "x5c": []}), no_certificate),
+            (json!({"kty": "RSA", "x5c": RSA_CERTIFICATE}), no_certificate),
+        ];
+        for (key, want) in cases {
+            assert_eq!(read(&key), want, "{key}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_certificate_are_one_key() {
+        let pairs = [(rsa(), x5c("RSA", RSA_CERTIFICATE)), (ec(), x5c("EC", EC_CERTIFICATE))];
+        for (numbers, certificate) in pairs {
+            let spki = |key: &Value| asn1::to_spki(&material(key.as_object().unwrap()).ok()?);
+            assert!(spki(&numbers).is_some());
+            assert_eq!(spki(&numbers), spki(&certificate), "{numbers}");
+        }
+    }
+
+    #[test]
+    fn a_broken_key_leaves_the_others() {
+        let set = json!({"extra": 1, "keys": [
+            with(rsa(), json!({"kid": "1"})),
+            with(rsa(), json!({"kid": "2", "use": "enc"})),
+            {"kty": "oct", "k": "AAAA"},
+            with(ec(), json!({"kid": "1"})),
+            7,
+            ed(),
+        ]});
+        let (keys, skipped) = parse_jwks(&set, None, &Portable).unwrap();
+        let kids: Vec<Option<&str>> = keys.iter().map(Key::kid).collect();
+        assert_eq!(kids, [Some("1"), Some("1"), None]);
+        let skipped: Vec<_> = skipped
+            .iter()
+            .map(|skipped| (skipped.index, skipped.kid.as_deref(), skipped.reason))
+            .collect();
+        let want = [
+            (1, Some("2"), "`use` is not `sig`"),
+            (2, None, "a symmetric key in a key set never counts: use `secret`"),
+            (4, None, "not an object"),
+        ];
+        assert_eq!(skipped, want);
+        // Narrowed, others are left.
+        let narrow = Some(AlgorithmSet::of(&[Algorithm::ES256, Algorithm::PS256]));
+        let (keys, skipped) = parse_jwks(&set, narrow, &Portable).unwrap();
+        let bound: Vec<_> = keys.iter().map(|key| key.algorithms).collect();
+        let want = [AlgorithmSet::of(&[Algorithm::PS256]), AlgorithmSet::of(&[Algorithm::ES256])];
+        assert_eq!((bound.as_slice(), skipped.len()), (&want[..], 4));
+    }
+
+    #[test]
+    fn a_set_is_an_object_with_a_list() {
+        let cases = [
+            (json!({"keys": []}), true),
+            (json!({"keys": [{"kty": "oct"}]}), true),
+            (json!({}), false),
+            (json!({"keys": {}}), false),
+            (json!({"keys": null}), false),
+            (json!({"Keys": []}), false),
+            (json!([]), false),
+            (rsa(), false),
+            (Value::Null, false),
+        ];
+        for (set, want) in cases {
+            let keys = parse_jwks(&set, None, &Portable);
+            assert_eq!(keys.map(|(keys, _)| keys.len()).ok(), want.then_some(0), "{set}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_as_long_as_the_hash() {
+        use Algorithm::{HS256, HS384, HS512, RS256};
+        let short = "secret shorter than 32 bytes, the least that HS256 needs";
+        let shorter = "secret shorter than the hash of a named algorithm (RFC 7518 section 3.2), \
+                       or an algorithm is not an HMAC one";
+        type Algorithms = &'static [Algorithm];
+        let cases: [(usize, Algorithms, Result<Algorithms, &str>); 16] = [
+            (0, &[], Err(short)),
+            (31, &[], Err(short)),
+            (31, &[HS256], Err(short)),
+            (32, &[], Ok(&[HS256])),
+            (47, &[], Ok(&[HS256])),
+            (48, &[], Ok(&[HS256, HS384])),
+            (63, &[], Ok(&[HS256, HS384])),
+            (64, &[], Ok(&[HS256, HS384, HS512])),
+            (1000, &[], Ok(&[HS256, HS384, HS512])),
+            (32, &[HS256], Ok(&[HS256])),
+            (64, &[HS256], Ok(&[HS256])),
+            (64, &[HS512], Ok(&[HS512])),
+            (47, &[HS384], Err(shorter)),
+            (63, &[HS256, HS512], Err(shorter)),
+            (64, &[RS256], Err(shorter)),
+            (64, &[HS256, RS256], Err(shorter)),
+        ];
+        for (length, narrow, want) in cases {
+            let narrow = (!narrow.is_empty()).then(|| AlgorithmSet::of(narrow));
+            let got = parse_secret(vec![b'x'; length], None, narrow, &Portable);
+            let got = got.map(|key| key.algorithms);
+            assert_eq!(got, want.map(AlgorithmSet::of), "{length} bytes, {narrow:?}");
+        }
+        let pem =
+            format!("-----BEGIN CERTIFICATE-----\n{EC_CERTIFICATE}\n-----END CERTIFICATE-----");
+        let refused = parse_secret(pem.into_bytes(), None, None, &Portable).map(|_| ());
+        assert_eq!(refused, Err("a public key is no secret: use `pem`"));
+    }
+
+    #[test]
+    fn the_key_id_chooses() {
+        use Algorithm::{ES256, EdDSA, HS256, RS256};
+        let (named, one, two) = ("named", "one", "two");
+        let set = |keys: &[Value]| {
+            let (keys, skipped) = parse_jwks(&json!({"keys": keys}), None, &Portable).unwrap();
+            assert_eq!(skipped, []);
+            KeySet::new(keys.into_iter().map(Rc::new).collect())
+        };
+        let named_set = set(&[
+            with(ec(), json!({"kid": one})),
+            with(ec(), json!({"kid": two})),
+            with(ed(), json!({"kid": two})),
+        ]);
+        let mixed_set = set(&[with(ec(), json!({"kid": named})), ec(), ed()]);
+        let many_set = set(&vec![ec(); 20]);
+        let twins_set = set(&vec![with(ec(), json!({"kid": one})); 20]);
+        let cases = [
+            (&named_set, Some(one), ES256, Ok(1)),
+            (&named_set, Some(two), ES256, Ok(1)),
+            (&named_set, Some(two), EdDSA, Ok(1)),
+            (&named_set, None, ES256, Ok(2)),
+            (&named_set, None, EdDSA, Ok(1)),
+            (&named_set, Some(one), EdDSA, Err(NoCandidate::Algorithm)),
+            (&named_set, Some(named), ES256, Err(NoCandidate::Kid)),
+            (&named_set, Some(""), ES256, Err(NoCandidate::Kid)),
+            (&named_set, Some("ONE"), ES256, Err(NoCandidate::Kid)),
+            (&named_set, None, RS256, Err(NoCandidate::Algorithm)),
+            (&named_set, Some(named), HS256, Err(NoCandidate::Algorithm)),
+            (&mixed_set, Some(named), ES256, Ok(1)),
+            // Those without a `kid` may be meant by any.
+            (&mixed_set, Some(one), ES256, Ok(1)),
+            (&mixed_set, Some(one), EdDSA, Ok(1)),
+            (&mixed_set, Some(named), EdDSA, Err(NoCandidate::Algorithm)),
+            (&mixed_set, None, ES256, Ok(2)),
+            (&many_set, None, ES256, Ok(MAX_CANDIDATES)),
+            (&many_set, Some(one), ES256, Ok(MAX_CANDIDATES)),
+            (&twins_set, Some(one), ES256, Ok(MAX_CANDIDATES)),
+            (&KeySet::default(), None, ES256, Err(NoCandidate::Algorithm)),
+        ];
+        for (keys, kid, algorithm, want) in cases {
+            let got = keys.candidates(kid, algorithm).map(Iterator::count);
+            assert_eq!(got, want, "{kid:?} {algorithm:?} of {keys:?}");
+        }
+    }
+}

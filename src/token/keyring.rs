@@ -148,3 +148,123 @@ impl Keyring {
         self.rings.get_mut(id.issuer.0)?.remotes.get_mut(id.index)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::samples::{at, fetched, jwk, secret, source};
+    use crate::token::signature::Portable;
+    use serde_json::{Value, json};
+
+    const A: IssuerId = IssuerId(0);
+    const B: IssuerId = IssuerId(1);
+    const NOBODY: IssuerId = IssuerId(2);
+
+    const fn id(issuer: IssuerId, index: usize) -> RemoteId {
+        RemoteId { issuer, index }
+    }
+
+    /// `a` has a key of its own and two sets, `b` one set.
+    fn keyring() -> Keyring {
+        let from = |path: &str, max_stale| Source { path: path.into(), max_stale, ..source() };
+        let mut keyring = Keyring::default();
+        let sources = vec![from("/1", 3_600_000), from("/2", 7_200_000)];
+        keyring.push(vec![secret(Some("own"))], sources);
+        keyring.push(Vec::new(), vec![from("/3", 3_600_000)]);
+        keyring
+    }
+
+    fn receive(keyring: &mut Keyring, id: RemoteId, keys: &[Value], secs: i64) -> bool {
+        let body = json!({"keys": keys}).to_string();
+        keyring.received(id, Ok(fetched(&body)), &Portable, at(secs), 0.0).unwrap().changed
+    }
+
+    fn kids(keyring: &Keyring, issuer: IssuerId) -> Vec<String> {
+        let keys = keyring.set(issuer).unwrap().iter();
+        keys.map(|key| key.kid().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn joins_own_keys_and_those_of_every_set() {
+        let mut keyring = keyring();
+        assert!(keyring.has_remotes() && keyring.is_urgent());
+        assert_eq!(keyring.due(at(0)), [id(A, 0), id(A, 1), id(B, 0)]);
+        assert_eq!((kids(&keyring, A), kids(&keyring, B)), (vec!["own".to_owned()], Vec::new()));
+        let both = [jwk(1, Some("1")), jwk(2, Some("2"))];
+        let (one, two) = both.split_at(1);
+        // The set, keys, whether that changes any, the keys of `a`, and of `b`, who lacks some.
+        type Case<'a> = (RemoteId, &'a [Value], bool, &'a [&'a str], &'a [&'a str], [bool; 2]);
+        let cases: [Case<'_>; 6] = [
+            (id(A, 1), one, true, &["own", "1"], &[], [true, true]),
+            (id(A, 0), two, true, &["own", "2", "1"], &[], [false, true]),
+            (id(A, 0), two, false, &["own", "2", "1"], &[], [false, true]),
+            (id(B, 0), &both, true, &["own", "2", "1"], &["1", "2"], [false; 2]),
+            (id(A, 0), one, true, &["own", "1", "1"], &["1", "2"], [false; 2]),
+            (id(B, 9), one, false, &["own", "1", "1"], &["1", "2"], [false; 2]),
+        ];
+        for (step, (id, keys, changed, a, b, lacks)) in cases.into_iter().enumerate() {
+            keyring.sent(id, at(0));
+            assert_eq!(receive(&mut keyring, id, keys, 0), changed, "step {step}");
+            assert_eq!(kids(&keyring, A), a, "step {step}");
+            assert_eq!(kids(&keyring, B), b, "step {step}");
+            assert_eq!([keyring.lacks(A), keyring.lacks(B)], lacks, "step {step}");
+        }
+        assert!(!keyring.is_urgent());
+        assert_eq!(keyring.due(at(299)), []);
+        keyring.sent(id(A, 1), at(300));
+        assert_eq!(keyring.due(at(300)), [id(A, 0), id(B, 0)]);
+        let why = keyring.received(id(A, 1), Err("reset".into()), &Portable, at(300), 0.0);
+        assert_eq!(why.unwrap_err(), "reset");
+        assert_eq!(kids(&keyring, A), ["own", "1", "1"]);
+    }
+
+    #[test]
+    fn only_what_was_fetched_grows_old() {
+        let mut keyring = keyring();
+        for remote in [id(A, 0), id(A, 1), id(B, 0)] {
+            receive(&mut keyring, remote, &[jwk(1, Some("1"))], 0);
+        }
+        assert_eq!(keyring.expire(at(3600)), []);
+        assert_eq!(keyring.expire(at(3601)), [A, B]);
+        assert_eq!(
+            (kids(&keyring, A).join(" "), kids(&keyring, B).join(" ")),
+            ("own 1".into(), "".into())
+        );
+        assert!(keyring.lacks(A) && keyring.lacks(B));
+        assert_eq!(keyring.expire(at(7201)), [A]);
+        assert_eq!(kids(&keyring, A), ["own"]);
+        assert_eq!(keyring.expire(at(1_000_000)), []);
+    }
+
+    #[test]
+    fn every_set_of_the_issuer_is_asked_for() {
+        let mut keyring = keyring();
+        for remote in [id(A, 0), id(A, 1), id(B, 0)] {
+            receive(&mut keyring, remote, &[jwk(1, None)], 0);
+        }
+        assert_eq!(keyring.due(at(1)), []);
+        assert!(keyring.want(A, at(1)) && keyring.is_urgent());
+        assert_eq!(keyring.due(at(1)), [id(A, 0), id(A, 1)]);
+        // One answer is there: the other may still bring the key.
+        receive(&mut keyring, id(A, 0), &[jwk(1, None)], 2);
+        assert!(keyring.want(A, at(2)) && keyring.is_urgent());
+        receive(&mut keyring, id(A, 1), &[jwk(1, None)], 3);
+        assert!(!keyring.want(A, at(3)) && !keyring.is_urgent());
+        assert!(keyring.want(B, at(3)));
+    }
+
+    #[test]
+    fn who_is_not_there_has_nothing() {
+        let mut keyring = keyring();
+        assert!(keyring.set(NOBODY).is_none() && !keyring.lacks(NOBODY));
+        assert!(!keyring.want(NOBODY, at(0)));
+        assert!(keyring.source(id(NOBODY, 0)).is_none() && keyring.source(id(A, 2)).is_none());
+        assert_eq!(keyring.source(id(A, 1)).map(|source| &*source.path), Some("/2"));
+        keyring.sent(id(NOBODY, 0), at(0));
+        assert!(!receive(&mut keyring, id(NOBODY, 0), &[], 0));
+        let mut own = Keyring::default();
+        own.push(vec![secret(None)], Vec::new());
+        assert!(!own.has_remotes() && !own.is_urgent() && !own.lacks(A) && !own.want(A, at(0)));
+        assert_eq!((own.due(at(0)).len(), own.expire(at(0)).len()), (0, 0));
+    }
+}

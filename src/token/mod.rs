@@ -12,6 +12,8 @@ pub mod extract;
 pub mod key;
 pub mod keyring;
 pub mod remote;
+#[cfg(test)]
+mod samples;
 pub mod signature;
 pub mod trust;
 pub mod verify;

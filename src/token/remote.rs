@@ -270,3 +270,285 @@ fn max_age(cache_control: &[u8]) -> Option<i64> {
     }
     age
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::samples::{NOW, at, fetched, jwk, source};
+    use crate::token::signature::Portable;
+    use serde_json::{Value, json};
+
+    const DAY: i64 = 86_400;
+
+    /// A moment in milliseconds after [`NOW`].
+    fn ms(after: i64) -> Timestamp {
+        Timestamp::from_nanos(((NOW * 1000).cast_signed() + after).cast_unsigned() * 1_000_000)
+    }
+
+    fn set(keys: &[Value]) -> String {
+        json!({"keys": keys}).to_string()
+    }
+
+    fn receive(remote: &mut Remote, body: &str, now: Timestamp) -> Learnt {
+        remote.received(Ok(fetched(body)), &Portable, now, 0.0).unwrap()
+    }
+
+    fn fail(remote: &mut Remote, now: Timestamp) {
+        remote.received(Err("reset".into()), &Portable, now, 0.0).unwrap_err();
+    }
+
+    /// One with a key, fetched at [`NOW`].
+    fn fetched_once() -> Remote {
+        let mut remote = Remote::new(source());
+        receive(&mut remote, &set(&[jwk(1, None)]), at(0));
+        remote
+    }
+
+    /// Whether it is due exactly from this time on.
+    fn is_due_from(remote: &Remote, after: i64) -> bool {
+        !remote.is_due(ms(after - 1)) && remote.is_due(ms(after))
+    }
+
+    #[test]
+    fn the_first_fetch_is_due_at_once_and_one_at_a_time() {
+        let mut remote = Remote::new(source());
+        for time in [Timestamp::from_nanos(0), at(0), Timestamp::from_nanos(u64::MAX)] {
+            assert!(remote.is_due(time), "{time}");
+        }
+        assert!(remote.is_urgent() && remote.is_empty());
+        remote.sent(at(0));
+        assert!(!remote.is_due(at(0)) && remote.is_urgent());
+        // 5 s for the fetch, and 10 s more.
+        assert!(is_due_from(&remote, 15_000), "an answer that is lost");
+        remote.sent(at(15));
+        assert!(is_due_from(&remote, 30_000), "and again");
+        receive(&mut remote, &set(&[jwk(1, None)]), at(16));
+        assert!(!remote.is_urgent() && !remote.is_empty());
+        assert!(is_due_from(&remote, 316_000));
+    }
+
+    #[test]
+    fn waits_longer_after_each_failure() {
+        let minute = [1, 2, 4, 8, 16, 32, 60, 60, 60];
+        let cases: [(i64, &[i64]); 4] = [
+            (300_000, &minute),
+            (DAY * 1000, &minute),
+            (5_000, &[1, 2, 4, 5, 5, 5]),
+            (1_000, &[1, 1, 1]),
+        ];
+        for (refresh, waits) in cases {
+            let mut remote = Remote::new(Source { refresh, ..source() });
+            for wait in waits {
+                fail(&mut remote, at(0));
+                assert!(is_due_from(&remote, wait * 1000), "{wait} s of {refresh} ms");
+                assert!(!remote.is_urgent(), "nobody waits for what fails");
+            }
+            (0..100).for_each(|_| fail(&mut remote, at(0)));
+            assert!(remote.is_due(at(60)), "{refresh} ms");
+            // The first one after a good one waits a second again.
+            assert!(receive(&mut remote, &set(&[jwk(1, None)]), at(0)).recovered);
+            assert!(is_due_from(&remote, refresh));
+            assert!(!receive(&mut remote, &set(&[jwk(1, None)]), at(0)).recovered);
+            fail(&mut remote, at(0));
+            assert!(is_due_from(&remote, 1000), "{refresh} ms");
+        }
+        let mut remote = Remote::new(source());
+        remote.failures = u32::MAX;
+        fail(&mut remote, at(0));
+        assert!(is_due_from(&remote, 60_000));
+    }
+
+    #[test]
+    fn spreads_fetches_over_a_quarter_of_the_time() {
+        let cases = [(0.0, 300), (0.5, 262), (1.0, 225), (7.0, 225), (-7.0, 300)];
+        for (spread, want) in cases {
+            let mut remote = Remote::new(source());
+            let body = set(&[jwk(1, None)]);
+            remote.received(Ok(fetched(&body)), &Portable, at(0), spread).unwrap();
+            assert_eq!((remote.next - at(0).as_millis()) / 1000, want, "{spread}");
+            remote.received(Err("reset".into()), &Portable, at(0), spread).unwrap_err();
+            let wait = remote.next - at(0).as_millis();
+            assert!((750..=1000).contains(&wait), "{spread}: {wait} ms");
+        }
+    }
+
+    #[test]
+    fn cache_control_shortens_the_time_and_no_more() {
+        // (the header, seconds to the next fetch)
+        let cases: [(&[u8], i64); 22] = [
+            (b"", 300),
+            (b"max-age=60", 60),
+            (b"Public, MAX-AGE=60", 60),
+            (b"max-age=\"60\"", 60),
+            (b"max-age=60,must-revalidate", 60),
+            (b"max-age=300", 300),
+            (b"max-age=86400", 300),
+            (b"max-age=31", 31),
+            (b"max-age=29", 30),
+            (b"max-age=0", 30),
+            (b"max-age=-1", 30),
+            (b"no-store", 30),
+            (b"No-Cache", 30),
+            (b"no-store, max-age=60", 30),
+            (b"max-age=60, no-store", 30),
+            (b"no-cache=\"set-cookie\", max-age=60", 60),
+            (b"s-maxage=60", 300),
+            (b"max-age", 300),
+            (b"max-age=soon", 300),
+            (b"max-age=9223372036854775807", 300),
+            (b"max-age=99999999999999999999999", 300),
+            (b"max-age=60\xff", 300),
+        ];
+        let body = set(&[jwk(1, None)]);
+        for (header, want) in cases {
+            let text = String::from_utf8_lossy(header);
+            let answer = Fetched { cache_control: Some(header), ..fetched(&body) };
+            let mut remote = Remote::new(source());
+            remote.received(Ok(answer), &Portable, at(0), 0.0).unwrap();
+            assert!(is_due_from(&remote, want * 1000), "{text}");
+            // Never later than the operator wants it, nor so for the shortest life.
+            let mut remote = Remote::new(Source { refresh: 10_000, ..source() });
+            remote.received(Ok(answer), &Portable, at(0), 0.0).unwrap();
+            assert!(is_due_from(&remote, 10_000), "{text}");
+        }
+    }
+
+    #[test]
+    fn tokens_ask_for_a_fetch_every_ten_seconds_at_most() {
+        let mut remote = fetched_once();
+        let body = set(&[jwk(1, None)]);
+        // (milliseconds, whether an answer comes before, whether one is awaited)
+        let cases = [
+            (1_000, false, true),
+            (1_001, false, true),
+            (2_000, true, false),
+            (10_999, false, false),
+            (11_000, false, true),
+            (60_000, false, true),
+            (60_001, true, true),
+            (60_002, true, false),
+            (70_000, false, false),
+            (70_001, false, true),
+        ];
+        for (now, answered, want) in cases {
+            if answered {
+                receive(&mut remote, &body, ms(now));
+            }
+            assert_eq!(remote.want(ms(now)), want, "after {now} ms");
+            assert_eq!(remote.is_urgent(), want, "after {now} ms");
+            assert_eq!(remote.is_due(ms(now)), want, "after {now} ms");
+        }
+        remote.sent(ms(70_002));
+        assert!(!remote.is_due(ms(70_002)) && remote.want(ms(70_002)), "it is under way");
+        fail(&mut remote, ms(71_000));
+        for now in [71_000, 81_000, 1_000_000] {
+            assert!(!remote.want(ms(now)) && !remote.is_urgent(), "it fails, after {now} ms");
+        }
+        receive(&mut remote, &body, ms(1_000_000));
+        assert!(remote.want(ms(1_000_000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nothing() {
+        for refresh in [1, 300, DAY] {
+            let remote = || {
+                let mut remote = Remote::new(Source { refresh: refresh * 1000, ..source() });
+                receive(&mut remote, &set(&[jwk(1, None)]), at(0));
+                remote
+            };
+            let back = at(-DAY);
+            assert!(remote().is_due(back), "at rest, {refresh} s");
+            let mut one = remote();
+            one.sent(at(refresh));
+            assert!(one.is_due(back), "under way, {refresh} s");
+            one.sent(back);
+            assert!(!one.is_due(back), "sent again, {refresh} s");
+            let mut one = remote();
+            (0..10).for_each(|_| fail(&mut one, at(0)));
+            assert!(one.is_due(back), "failing, {refresh} s");
+            let mut one = remote();
+            assert!(one.want(at(0)));
+            receive(&mut one, &set(&[jwk(1, None)]), at(0));
+            assert!(one.want(back), "wanted, {refresh} s");
+            assert!(!remote().expire(back) && !remote().is_empty(), "{refresh} s");
+        }
+    }
+
+    #[test]
+    fn keys_live_from_the_last_answer_that_brought_them() {
+        let mut remote = fetched_once();
+        let body = set(&[jwk(1, None)]);
+        assert!(!remote.expire(at(3600)));
+        assert!(!receive(&mut remote, &body, at(3600)).changed);
+        fail(&mut remote, at(7000));
+        assert!(!remote.expire(at(7200)) && remote.keys().len() == 1);
+        assert!(remote.expire(ms(7_200_001)) && remote.is_empty());
+        assert!(!remote.expire(at(9000)), "once");
+        let learnt = receive(&mut remote, &body, at(9000));
+        assert!(learnt.changed && learnt.recovered && learnt.keys == 1, "the same document");
+        assert!(!remote.expire(at(9000)));
+    }
+
+    #[test]
+    fn other_documents_are_other_keys() {
+        let (one, two) = (jwk(1, Some("1")), jwk(2, Some("2")));
+        let oct = json!({"kty": "oct", "k": "AAAA"});
+        // (document, whether it changes anything, keys, how many are skipped)
+        let cases = [
+            (set(std::slice::from_ref(&one)), true, 1, 0),
+            (set(std::slice::from_ref(&one)), false, 1, 0),
+            (set(&[one.clone(), two.clone()]), true, 2, 0),
+            (set(&[one.clone(), oct, two.clone()]), true, 2, 1),
+            (set(std::slice::from_ref(&two)), true, 1, 0),
+            (set(std::slice::from_ref(&two)), false, 1, 0),
+            (set(&[one, two]), true, 2, 0),
+        ];
+        let mut remote = Remote::new(source());
+        for (step, (body, changed, keys, skipped)) in cases.iter().enumerate() {
+            let learnt = receive(&mut remote, body, at(0));
+            let got = (learnt.changed, learnt.keys, learnt.skipped.len(), learnt.recovered);
+            assert_eq!(got, (*changed, *keys, *skipped, false), "step {step}");
+            assert_eq!(remote.keys().len(), *keys, "step {step}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_no_use_leaves_the_keys() {
+        let good = set(&[jwk(2, None)]);
+        let oct = json!({"kty": "oct", "k": "AAAA"});
+        let many: Vec<Value> = (0..257).map(|_| jwk(2, None)).collect();
+        let padded = |length: usize| good.clone() + &" ".repeat(length - good.len());
+        let large = padded(MAX_BYTES + 1);
+        let cases: [(&str, &str, &str); 16] = [
+            ("404", &good, "status 404"),
+            ("304", "", "status 304"),
+            ("500", &good, "status 500"),
+            ("204", "", "status 204"),
+            ("", &good, "status "),
+            ("200 OK", &good, "status 200 OK"),
+            ("200", "", "not JSON"),
+            ("200", "<!doctype html><html></html>", "not JSON"),
+            ("200", "{\"keys\":[],\"keys\":[]}", "not JSON"),
+            ("200", "[]", "expected a JWK Set"),
+            ("200", "{}", "expected a JWK Set"),
+            ("200", "{\"keys\":{}}", "expected a JWK Set"),
+            ("200", "{\"keys\":[]}", "no usable key ()"),
+            ("200", &set(&[oct]), "no usable key (a symmetric key"),
+            ("200", &set(&many), "257 keys, the limit is 256"),
+            ("200", &large, "1048577 bytes, the limit is 1048576"),
+        ];
+        for (status, body, want) in cases {
+            let mut remote = fetched_once();
+            let before = Rc::clone(&remote.keys()[0]);
+            let answer = Fetched { status: status.as_bytes(), ..fetched(body) };
+            let why = remote.received(Ok(answer), &Portable, at(300), 0.0).unwrap_err();
+            assert!(why.starts_with(want), "{why}, not {want}");
+            assert!(Rc::ptr_eq(&before, &remote.keys()[0]), "{want}");
+            assert!(is_due_from(&remote, 301_000), "{want}");
+            assert!(!receive(&mut remote, &set(&[jwk(1, None)]), at(301)).changed, "{want}");
+        }
+        let mut remote = fetched_once();
+        assert_eq!(receive(&mut remote, &padded(MAX_BYTES), at(300)).keys, 1);
+        assert_eq!(receive(&mut remote, &set(&many[..MAX_KEYS]), at(300)).keys, MAX_KEYS);
+    }
+}

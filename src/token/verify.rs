@@ -221,3 +221,153 @@ fn check_claims(
     registered.check(issuer, now.as_millis())?;
     Ok(registered)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::samples::{
+        LIMIT, NOW, at, issuer, keyring, sign, source, token, token_by, verified,
+    };
+    use serde_json::json;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_condition_is_asked_once_for_each_route() {
+        let token = verified(&keyring(None), &token(&json!({})));
+        let asked = Cell::new(0);
+        let ask = |route, holds| {
+            token.holds(route, || {
+                asked.set(asked.get() + 1);
+                holds
+            })
+        };
+        for route in 0..MAX_VERDICTS {
+            assert_eq!(ask(route, route % 2 == 0), route % 2 == 0, "route {route}");
+        }
+        for route in (0..MAX_VERDICTS).rev() {
+            // What it would say now counts no more.
+            assert_eq!(ask(route, route % 2 == 1), route % 2 == 0, "route {route}");
+        }
+        assert_eq!(asked.get(), MAX_VERDICTS);
+        // One too many is asked each time.
+        assert!(ask(99, true) && !ask(99, false) && ask(0, false));
+        assert_eq!((asked.get(), token.verdicts.borrow().len()), (MAX_VERDICTS + 2, MAX_VERDICTS));
+        // Asked within another one, it is asked all the same.
+        let fresh = verified(&keyring(None), &crate::token::samples::token(&json!({})));
+        assert!(fresh.holds(0, || fresh.holds(1, || true)) && !fresh.holds(1, || false));
+    }
+
+    #[test]
+    fn a_note_is_written_once_for_each_route() {
+        let token = verified(&keyring(None), &token(&json!({})));
+        for route in 0..MAX_NOTES {
+            let first = token.note(route, || format!("note {route}"));
+            let again = token.note(route, || "another".into());
+            assert!(Rc::ptr_eq(&first, &again) && *again == *format!("note {route}"));
+        }
+        assert_eq!(&*token.note(99, || "one".into()), "one");
+        assert_eq!(&*token.note(99, || "two".into()), "two");
+        assert_eq!(&*token.note(0, || "two".into()), "note 0");
+        assert_eq!(token.notes.borrow().len(), MAX_NOTES);
+    }
+
+    #[test]
+    fn headers_are_made_once() {
+        let token = verified(&keyring(None), &token(&json!({})));
+        let make = |value: &str| -> Headers { [("x-user".into(), value.to_owned())].into() };
+        assert_eq!(token.headers(|| make("alice")), &*make("alice"));
+        assert_eq!(token.headers(|| make("bob")), &*make("alice"));
+    }
+
+    #[test]
+    fn says_what_the_token_says() {
+        let by = |header, claims: Value| {
+            let mut claims = claims;
+            claims["iss"] = "a".into();
+            claims["exp"] = (NOW + 60).into();
+            verified(&keyring(Some("k")), &sign(&header, &claims))
+        };
+        let token = by(json!({"alg": "HS256"}), json!({"sub": "alice", "nbf": NOW}));
+        assert_eq!(
+            (token.issuer(), token.kid(), token.subject()),
+            (IssuerId(0), Some("k"), Some("alice"))
+        );
+        assert_eq!(token.times().nbf, Some(at(0).as_millis()));
+        assert_eq!(token.claims()["exp"], NOW + 60);
+        let token = by(json!({"alg": "HS256", "kid": "k"}), json!({}));
+        assert_eq!((token.kid(), token.subject()), (Some("k"), None));
+    }
+
+    #[test]
+    fn the_first_check_that_fails_is_told() {
+        let mut strict = issuer("strict");
+        strict.audiences = Some(vec!["x".into()]);
+        strict.typ = Some("at+jwt".into());
+        strict.require_claims = vec![ClaimPath::parse("sub").unwrap()];
+        let issuers = [issuer("a"), strict];
+        let mut keyring = keyring(Some("k"));
+        keyring.push(vec![crate::token::samples::secret(None)], Vec::new());
+        let hs = |iss: &str| sign(&json!({"alg": "HS256"}), &json!({"iss": iss, "exp": NOW}));
+        let strictly = |claims: Value| {
+            let mut claims = claims;
+            claims["iss"] = "strict".into();
+            let typ = if claims.get("typ").is_some() { "application/AT+JWT" } else { "JWT" };
+            sign(&json!({"alg": "HS256", "typ": typ}), &claims)
+        };
+        let named = |kid: &str| sign(&json!({"alg": "HS256", "kid": kid}), &json!({"iss": "a"}));
+        let mut forged = named("k");
+        forged.replace_range(forged.len() - 8.., "AAAAAAAA");
+        // (token, the code, the issuer, the `kid`)
+        let cases: [(String, &str, Option<usize>, Option<&str>); 17] = [
+            ("a".repeat(LIMIT + 1), "token_too_large", None, None),
+            ("a.b".into(), "token_malformed", None, None),
+            (sign(&json!({"alg": "none"}), &json!({})), "algorithm_not_allowed", None, None),
+            (sign(&json!({"alg": "HS1"}), &json!({"iss": 7})), "algorithm_not_allowed", None, None),
+            (sign(&json!({"alg": "HS256"}), &json!({})), "issuer_unknown", None, None),
+            (sign(&json!({"alg": "HS256"}), &json!({"iss": ["a"]})), "token_malformed", None, None),
+            (hs("A"), "issuer_unknown", None, None),
+            (named("other"), "key_unknown", Some(0), None),
+            (token_by(1, Some("k")), "algorithm_not_allowed", Some(0), Some("k")),
+            (forged, "signature_invalid", Some(0), Some("k")),
+            (hs("a"), "token_expired", Some(0), None),
+            (named("k"), "claim_missing", Some(0), Some("k")),
+            (strictly(json!({"exp": "x"})), "token_malformed", Some(1), None),
+            (strictly(json!({"exp": NOW})), "type_mismatch", Some(1), None),
+            (strictly(json!({"exp": NOW, "typ": 1})), "audience_mismatch", Some(1), None),
+            (strictly(json!({"exp": NOW, "typ": 1, "aud": "x"})), "claim_missing", Some(1), None),
+            (
+                strictly(json!({"exp": NOW, "typ": 1, "aud": "x", "sub": "s"})),
+                "token_expired",
+                Some(1),
+                None,
+            ),
+        ];
+        for (token, code, issuer, kid) in cases {
+            let failure =
+                verify(token.as_bytes(), &issuers, &keyring, |_| true, LIMIT, at(0)).unwrap_err();
+            let got = crate::response::Code::of(&failure.error).name();
+            let id = issuer.map(IssuerId);
+            assert_eq!((got, failure.issuer, failure.kid.as_deref()), (code, id, kid), "{token}");
+            assert!(!failure.awaits_keys);
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_fetched_yet_is_not_unknown() {
+        let mut keyring = Keyring::default();
+        keyring.push(vec![crate::token::samples::secret(Some("k"))], vec![source()]);
+        let judge = |token: &str| {
+            verify(token.as_bytes(), &[issuer("a")], &keyring, |_| true, LIMIT, at(0))
+                .map_or_else(|failure| failure.error.to_string(), |_| "ok".into())
+        };
+        let mut forged = token(&json!({}));
+        forged.replace_range(forged.len() - 8.., "AAAAAAAA");
+        let lacking = Error::KeysUnavailable.to_string();
+        // The keys that are there verify, and what they verified is judged by its claims.
+        assert_eq!(judge(&token(&json!({}))), "ok");
+        assert_eq!(judge(&token(&json!({"exp": NOW}))), "expired 0 s ago, skew 0 s");
+        for token in [forged, token_by(1, None), token_by(1, Some("k")), token_by(1, Some("new"))] {
+            assert_eq!(judge(&token), lacking, "{token}");
+        }
+    }
+}
