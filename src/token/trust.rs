@@ -49,7 +49,9 @@ impl Trust {
         if let Some(cache) = &mut self.cache
             && let Some(known) = cache.get(token, now)
         {
-            return recall(cache, token, known, issuers, accepted, now);
+            let recalled = recall(cache, token, known, issuers, accepted, now);
+            // The fetch that it awaited may be over, or one may be asked for anew.
+            return recalled.map_err(|failure| self.seek(failure, now));
         }
         let verified = verify::verify(token, issuers, &self.keyring, accepted, limit, now);
         let verified = verified.map(Rc::new).map_err(|failure| self.seek(failure, now));
@@ -195,6 +197,34 @@ mod tests {
     const ONE_GOOD: &str = "Cache { good: 1, bad: 0 }";
     const ONE_BAD: &str = "Cache { good: 0, bad: 1 }";
     const NOTHING: &str = "Cache { good: 0, bad: 0 }";
+
+    #[test]
+    fn a_hit_awaits_keys_as_a_miss_does() {
+        for remember in [false, true] {
+            let mut trust = fetching();
+            if !remember {
+                trust.cache = None;
+            }
+            assert!(receive(&mut trust, &[jwk(1, None)], 0));
+            // (seconds, whether keys are fetched before, whether it awaits keys)
+            let cases = [
+                (1, false, true),
+                (2, false, true),
+                (3, true, false),
+                (10, false, false),
+                (11, false, true),
+                (12, true, false),
+            ];
+            for (secs, fetch, want) in cases {
+                if fetch {
+                    assert!(!receive(&mut trust, &[jwk(1, None)], secs));
+                }
+                let failure = judge(&mut trust, &token_by(2, None), secs).unwrap_err();
+                let got = (failure.error, failure.awaits_keys);
+                assert_eq!(got, (Error::SignatureInvalid, want), "after {secs} s, {remember}");
+            }
+        }
+    }
 
     #[test]
     fn times_are_checked_on_every_hit() {
