@@ -6,11 +6,12 @@ use crate::policy::RouteId;
 use crate::policy::condition::Context;
 use crate::policy::host;
 use crate::policy::operator::Truth;
-use crate::policy::path::{SafePath, Segments};
+use crate::policy::path::{Hazards, SafePath, Segments};
+use crate::policy::recent::{Line, Recent};
 use crate::policy::route::{Mode, Route, TokenMode};
 use crate::policy::router::{Match, Router};
 use crate::policy::template::Bindings;
-use crate::request::Request;
+use crate::request::{Request, split_query};
 use crate::response::{Code, Refusal};
 use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
@@ -46,6 +47,8 @@ pub struct Engine {
     pub max_token_bytes: usize,
     /// Whether refusals refuse.
     pub mode: Mode,
+    /// The requests that were routed before.
+    pub recent: Recent,
     /// Keys, and what was found out of tokens by them: the one part that changes.
     pub trust: RefCell<Trust>,
 }
@@ -166,10 +169,11 @@ impl Engine {
     }
 
     /// What access logs say of a decision; see [`audit::Decision::filter_state`].
-    pub fn filter_state(&self, outcome: &Outcome<'_>, decision: &audit::Decision<'_>) -> Rc<str> {
+    pub fn filter_state(&self, outcome: &Outcome<'_>) -> Rc<str> {
+        let write = || self.describe(outcome).filter_state();
         match (&outcome.token, outcome.route, outcome.refused()) {
-            (Some(token), Some(route), None) => token.note(route.0, || decision.filter_state()),
-            _ => decision.filter_state().into(),
+            (Some(token), Some(route), None) => token.note(route.0, write),
+            _ => write().into(),
         }
     }
 
@@ -221,12 +225,29 @@ impl Engine {
         now: Timestamp,
         outcome: &mut Outcome<'a>,
     ) -> Result<(), Refusal> {
-        let host = host::normalise(request.first(":authority"))
-            .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))?;
-        let host = &**outcome.host.insert(host);
-        let method = request.first(":method").unwrap_or_default();
-        let method = std::str::from_utf8(method).unwrap_or_default();
-        let (route, path) = self.route(request, host, method, &mut outcome.route)?;
+        let line = Line {
+            authority: request.first(":authority").unwrap_or_default(),
+            path: split_query(request.first(":path").unwrap_or_default()).0,
+            method: request.first(":method").unwrap_or_default(),
+        };
+        let method = std::str::from_utf8(line.method).unwrap_or_default();
+        let (route, path) = match self.known_route(&line, outcome) {
+            Some(route) => (route, Segments::new()),
+            None => {
+                let host = host::normalise(request.first(":authority"))
+                    .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))?;
+                let host = &**outcome.host.insert(host);
+                let (route, path) = self.route(request, host, method, &mut outcome.route)?;
+                if let Some(id) = outcome.route
+                    && !route.asks_for_captures()
+                    && path.hazards() == Hazards::default()
+                {
+                    self.recent.keep(&line, host, id);
+                }
+                (route, path.into_plain())
+            }
+        };
+        let host = outcome.host.as_deref().unwrap_or_default();
         check_upgrade(request, route)?;
         if route.mode == Mode::Shadow {
             outcome.mode = Mode::Shadow;
@@ -263,7 +284,7 @@ impl Engine {
             return Ok(());
         };
         let mut captures = (Vec::new(), Vec::new());
-        if !route.by_token_alone {
+        if route.asks_for_captures() {
             captures = route.captures(host, &path);
         }
         let context = Context {
@@ -295,6 +316,15 @@ impl Engine {
         })
     }
 
+    /// The route of a request that was routed before.
+    fn known_route<'a>(&'a self, line: &Line<'a>, outcome: &mut Outcome<'a>) -> Option<&'a Route> {
+        let (host, id) = self.recent.find(line)?;
+        let route = self.routes.get(id.0)?;
+        outcome.host = Some(Cow::Borrowed(host));
+        outcome.route = Some(id);
+        Some(route)
+    }
+
     /// Finds the route that owns a request, under every reading of its path.
     fn route<'e, 'r>(
         &'e self,
@@ -302,7 +332,7 @@ impl Engine {
         host: &str,
         method: &str,
         found: &mut Option<RouteId>,
-    ) -> Result<(&'e Route, Segments<'r>), Refusal> {
+    ) -> Result<(&'e Route, SafePath<'r>), Refusal> {
         let ambiguous = |reason| Refusal::new(Code::PathAmbiguous, reason);
         let safe = SafePath::check(request.first(":path"), self.fold_case).map_err(ambiguous)?;
         for path in safe.readings() {
@@ -346,7 +376,7 @@ impl Engine {
                 return Err(ambiguous("path whose readings capture different values"));
             }
         }
-        Ok((route, safe.into_plain()))
+        Ok((route, safe))
     }
 
     /// The one token of a request, verified, and where it was found.

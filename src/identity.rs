@@ -63,7 +63,7 @@ pub struct Identity {
     prefixes: Vec<Box<str>>,
     /// Bit n is set where a whole name has n bytes, so that most headers are passed over at once.
     lengths: u64,
-    /// What a name or a prefix begins with.
+    /// What a name that is managed may begin with, as clients write it.
     firsts: AsciiSet,
 }
 
@@ -87,6 +87,8 @@ impl Identity {
         let lengths = names.iter().map(|name| name.len()).fold(0, |bits, n| bits | length_bit(n));
         let firsts = names.iter().chain(&prefixes).filter_map(|name| name.bytes().next());
         let firsts: Vec<u8> = firsts.collect();
+        let firsts: Vec<u8> =
+            (0..=255).filter(|byte| firsts.contains(&normal_byte(*byte))).collect();
         let firsts = AsciiSet::of(&firsts);
         Self { headers, payload, names, prefixes, lengths, firsts }
     }
@@ -98,7 +100,7 @@ impl Identity {
             managed.bytes().zip(name).all(|(managed, byte)| managed == normal_byte(*byte))
         };
         let Some(first) = name.first() else { return false };
-        if !self.firsts.contains(normal_byte(*first)) {
+        if !self.firsts.contains(*first) {
             return false;
         }
         let whole = self.lengths & length_bit(name.len()) != 0

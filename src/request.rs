@@ -132,7 +132,7 @@ pub fn form_decode(raw: &[u8]) -> Option<Cow<'_, str>> {
 
 /// Splits at the first such byte, which belongs to neither part.
 pub fn split_once(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let index = bytes.iter().position(|byte| *byte == at)?;
+    let index = memchr::memchr(at, bytes)?;
     Some((bytes.get(..index)?, bytes.get(index + 1..)?))
 }
 

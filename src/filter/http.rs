@@ -190,8 +190,9 @@ fn decide(gate: &Gate, may_wait: bool, draft: &mut Option<Draft>) -> Result<Step
     if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
         return Ok(Step::Wait);
     }
-    let decision = engine.describe(&outcome);
-    if engine.audit.records(decision.verdict) {
+    let verdict = outcome.verdict();
+    if engine.audit.records(verdict) {
+        let decision = engine.describe(&outcome);
         *draft = Some(Draft::new(&decision, Some(&request), &gate.node, now));
     }
     for edit in &outcome.edits {
@@ -200,10 +201,11 @@ fn decide(gate: &Gate, may_wait: bool, draft: &mut Option<Draft>) -> Result<Step
     for (name, value) in engine.identity_headers(&outcome) {
         host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
     }
-    host::set_property("claimgate", &engine.filter_state(&outcome, &decision))?;
+    host::set_property("claimgate", &engine.filter_state(&outcome))?;
     let step = carry_out(engine, &request, &outcome)?;
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
-        counters.count(outcome.route, decision.verdict, decision.code);
+        let code = outcome.refused().map(|refusal| refusal.code);
+        counters.count(outcome.route, verdict, code);
     }
     Ok(step)
 }

@@ -111,6 +111,11 @@ impl Route {
         carriers.map(|(_, carrier)| carrier).filter(move |one| one.issuers.contains(&issuer))
     }
 
+    /// Whether its condition may ask for what it captures.
+    pub fn asks_for_captures(&self) -> bool {
+        self.require.is_some() && !self.by_token_alone
+    }
+
     /// What it captures of host and path.
     pub fn captures<'r>(
         &'r self,

@@ -2,8 +2,6 @@
 
 use super::Error;
 use crate::json;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -99,7 +97,9 @@ pub fn parse<'a>(token: &'a [u8], limit: usize, headers: &Headers) -> Result<Com
 
 /// Base64url without padding, white space or stray bits (RFC 7515 section 2, RFC 4648 section 3.5).
 fn decode(segment: &[u8]) -> Result<Vec<u8>, Error> {
-    URL_SAFE_NO_PAD.decode(segment).map_err(|_| Error::Malformed("segment is not base64url"))
+    base64_simd::URL_SAFE_NO_PAD
+        .decode_to_vec(segment)
+        .map_err(|_| Error::Malformed("segment is not base64url"))
 }
 
 fn parse_header(segment: &[u8]) -> Result<Header, Error> {
@@ -137,6 +137,8 @@ fn parse_header(segment: &[u8]) -> Result<Header, Error> {
 mod tests {
     use super::*;
     use crate::response::Code;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     fn code(header: &str, payload: &str, signature: &str) -> &'static str {
         let token = format!(

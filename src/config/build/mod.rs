@@ -11,6 +11,7 @@ use super::raw;
 use crate::audit::Selection;
 use crate::engine::Engine;
 use crate::policy::path::Hazards;
+use crate::policy::recent::Recent;
 use crate::policy::route::Mode;
 use crate::policy::router::Router;
 use crate::token::extract::Source;
@@ -131,6 +132,7 @@ pub fn build(
         fold_case: builder.fold_case,
         max_token_bytes,
         mode: mode(config.mode),
+        recent: Recent::default(),
         trust: RefCell::new(Trust::new(keyring)),
     };
     Ok(Loaded { engine, warnings: builder.warnings })
