@@ -41,7 +41,9 @@ build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the com
 	$(call put,$(OUT)/native/claimgate,dist/claimgate)
 
 test: build envoy ## every test: units, the filter in a real Envoy, the documentation
-	$(WITH) cargo test --profile native --locked
+	cargo build --profile native --locked --package claimgate-host-test --target wasm32-wasip1
+	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
+	  cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
 
 bench: measurers build ## writes BENCHMARKS.md: instructions, time and memory beside Envoy's own filters; ONLY=rs256,audit prints some rows
@@ -50,10 +52,11 @@ bench: measurers build ## writes BENCHMARKS.md: instructions, time and memory be
 	  cargo bench --profile native --bench envoy --locked -- $(if $(ONLY),--only $(ONLY))
 
 lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are errors
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
+	cargo clippy --locked --package claimgate-host-test --target wasm32-wasip1 -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
 
 fuzz: toolchain ## searches for inputs that break a promise, FUZZ_SECONDS (60) for each target; needs a C++ compiler

@@ -4,7 +4,7 @@
 //!
 //! # The way of a request
 //!
-//! `filter::http` (built for `wasm32` only) reads the headers in one host call and asks
+//! `filter::http` (built for `wasm32` only, by the feature `filter`) reads the headers in one host call and asks
 //! [`engine::Engine::decide`], which never touches the host, the clock or the environment:
 //!
 //! 1. [`identity`] names every header that no client may send; they are removed in every case.
@@ -63,5 +63,5 @@ pub mod response;
 pub mod time;
 pub mod token;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "filter"))]
 mod filter;

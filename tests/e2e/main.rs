@@ -38,6 +38,7 @@ mod responses;
 mod routes;
 mod secrecy;
 mod shadow;
+mod signature_vectors;
 mod signatures;
 mod token_places;
 mod workers;

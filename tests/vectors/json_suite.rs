@@ -8,7 +8,7 @@ const DUPLICATES: [&str; 2] =
 
 #[test]
 fn accepts_and_refuses_as_the_suite_says() {
-    let Some(folder) = super::folder() else {
+    let Some(folder) = super::files::folder() else {
         return;
     };
     let mut seen = 0;

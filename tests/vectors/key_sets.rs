@@ -1,6 +1,6 @@
 //! Key sets as identity providers publish them, and keys too short to use.
 
-use super::data;
+use super::files::data;
 use claimgate::token::key::parse_jwks;
 use claimgate::token::signature::Portable;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Whole tokens and their claims, as Envoy, Istio and other libraries test them.
 
-use super::{data, text};
+use super::files::{data, text};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claimgate::config::{self, Loaded};

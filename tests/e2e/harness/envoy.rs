@@ -251,11 +251,11 @@ fn envoy_command() -> Vec<String> {
     vec![binary.to_str().unwrap().to_owned()]
 }
 
-/// The filter under test.
-pub fn wasm_file() -> PathBuf {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/claimgate.wasm");
-    let file = std::env::var_os("CLAIMGATE_WASM").map_or_else(default, PathBuf::from);
-    assert!(file.exists(), "no filter at {}: {REMEDY}", file.display());
+/// A Wasm module: the one that a variable names, else the one that is built there.
+pub fn module(variable: &str, default: &str) -> PathBuf {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join(default);
+    let file = std::env::var_os(variable).map_or_else(default, PathBuf::from);
+    assert!(file.exists(), "no module at {}: {REMEDY}", file.display());
     file.canonicalize().unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! What an Envoy of a test is to be like.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -23,6 +23,8 @@ pub enum Delivery {
 #[derive(Clone)]
 pub struct Setup {
     config: Value,
+    /// What is loaded instead of the filter, if anything.
+    module: Option<PathBuf>,
     delivery: Delivery,
     environment: Map<String, Value>,
     denied: Option<&'static str>,
@@ -43,6 +45,7 @@ impl Setup {
     pub fn new(config: Value) -> Self {
         Setup {
             config,
+            module: None,
             delivery: Delivery::StringValue,
             environment: Map::new(),
             denied: None,
@@ -52,6 +55,12 @@ impl Setup {
             tls: None,
             idp: None,
         }
+    }
+
+    /// Loads another module than the filter.
+    pub fn module(mut self, file: PathBuf) -> Self {
+        self.module = Some(file);
+        self
     }
 
     /// Hands the configuration over in another form.
@@ -111,7 +120,8 @@ impl Setup {
 
     /// The `Wasm` message of the HTTP filter.
     fn wasm(&self) -> Value {
-        let wasm = envoy::wasm_file();
+        let filter = || envoy::module("CLAIMGATE_WASM", "dist/claimgate.wasm");
+        let wasm = self.module.clone().unwrap_or_else(filter);
         let mut plugin = json!({
             "name": "claimgate",
             "root_id": "claimgate",
