@@ -33,7 +33,9 @@ pub fn check(data: &[u8]) {
     {
         let text = structure(value).encode_to_vec();
         let again = Policy::load(&text).unwrap_or_else(|error| panic!("not as a Struct: {error}"));
-        assert_eq!(again.told(), told, "another policy as a Struct");
+        // A Struct knows no whole numbers: 1.0 and 1 are one there, and compare as one here.
+        let whole = |told: String| told.replace(".0)", ")");
+        assert_eq!(whole(again.told()), whole(told), "another policy as a Struct");
     }
     decide(&policy, &value.unwrap_or_default(), hash(data));
 }
