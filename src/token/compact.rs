@@ -14,6 +14,8 @@ pub struct Compact<'a> {
     pub header_segment: &'a [u8],
     /// The protected header.
     pub header: Rc<Header>,
+    /// Whether it was read before.
+    header_is_known: bool,
     /// The payload's members.
     pub payload: Map<String, Value>,
     /// The signature.
@@ -55,7 +57,7 @@ impl Headers {
     /// Keeps the header of a token that verified.
     pub fn keep(&self, compact: &Compact<'_>) {
         let segment = compact.header_segment;
-        if segment.len() > Self::MAX_LENGTH || self.get(segment).is_some() {
+        if compact.header_is_known || segment.len() > Self::MAX_LENGTH {
             return;
         }
         if let Ok(mut known) = self.0.try_borrow_mut() {
@@ -82,10 +84,12 @@ pub fn parse<'a>(token: &'a [u8], limit: usize, headers: &Headers) -> Result<Com
     let segment = |start, end| token.get(start..end).unwrap_or_default();
     let (header, payload) = (segment(0, first), segment(first + 1, second));
     let signature = segment(second + 1, token.len());
+    let known = headers.get(header);
     Ok(Compact {
+        header_is_known: known.is_some(),
         signing_input: segment(0, second),
         header_segment: header,
-        header: match headers.get(header) {
+        header: match known {
             Some(known) => known,
             None => Rc::new(parse_header(header)?),
         },
