@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::harness::keys::{Key, P256};
-use crate::harness::{Proxy, Request, Setup, Table, claims, eventually, filter};
+use crate::harness::keys::{Key, P256, RSA};
+use crate::harness::{Proxy, Request, Setup, Table, changed, claims, eventually, filter, token};
 
 /// Starts with one function denied and expects every request to be refused.
 fn check(function: &'static str) {
@@ -93,4 +93,31 @@ fn a_vm_that_trapped_comes_back() {
         let back = eventually(Duration::from_secs(10), || (status("/open") == 200).then_some(()));
         assert!(back.is_some(), "the VM does not come back, round {round}");
     }
+}
+
+/// What only saves time is not missed.
+#[test]
+fn without_cryptography_or_randomness_of_the_host_decisions_are_the_same() {
+    let keys = json!([{"jwks": {"keys": [P256.jwk, RSA.jwk_for("RS256")]}}]);
+    let config = filter(json!([{"name": "closed", "paths": ["/closed"]}]));
+    let setup = Setup::new(changed(config, json!({"issuers": {"corp": {"keys": keys}}})));
+    let mut table = Table::new();
+    for function in ["proxy_call_foreign_function", "random_get"] {
+        let proxy = Proxy::start(setup.clone().denying(function));
+        for key in [&*P256, &*RSA] {
+            let algorithm = if key.kid == RSA.kid { "RS256" } else { "ES256" };
+            let token = claims().sign_as(key, algorithm);
+            let (head, payload, _) = token::split(&token);
+            let other = key.sign(algorithm, b"another message");
+            let forged = token::assemble(&format!("{head}.{payload}"), &other);
+            for round in ["first", "again"] {
+                let name = format!("without {function}, {algorithm}, {round}");
+                let outcome =
+                    |token: &str| proxy.send(Request::get("/closed").bearer(token)).outcome();
+                table.row(&name, outcome(&token), "allowed");
+                table.row(&name, outcome(&forged), "signature_invalid");
+            }
+        }
+    }
+    table.check();
 }
