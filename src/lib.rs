@@ -17,7 +17,8 @@
 //! 7. [`audit`] drafts the record, which the end of the stream completes; [`metrics`] names the
 //!    counters.
 //!
-//! [`config`] builds all of these values from the configuration, and none of them imports it.
+//! [`config`] builds all of these values from the configuration, and none of them imports it. [`engine::explain`]
+//! tells why a request was decided as it was.
 //!
 //! # Invariants
 //!

@@ -28,14 +28,14 @@ const RULES: [(&[&str], &[&str]); 8] = [
     (&["crate::config"], &["config/", "filter/root.rs"]),
     // From here on, from the top down: nothing names what stands above it.
     (&["crate::filter"], &["filter/"]),
-    (&["crate::engine"], &["filter/", "config/", "engine.rs"]),
+    (&["crate::engine"], &["filter/", "config/", "engine/"]),
     (
         &["crate::policy", "crate::identity", "crate::audit", "crate::response"],
-        &["filter/", "config/", "engine.rs", "policy/", "identity.rs", "audit/", "response.rs"],
+        &["filter/", "config/", "engine/", "policy/", "identity.rs", "audit/", "response.rs"],
     ),
     (
         &["crate::token"],
-        &["filter/", "config/", "engine.rs", "policy/", "identity.rs", "response.rs", "token/"],
+        &["filter/", "config/", "engine/", "policy/", "identity.rs", "response.rs", "token/"],
     ),
 ];
 

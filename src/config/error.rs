@@ -22,6 +22,11 @@ impl Place {
         Self(format!("{}[{index}]", self.0))
     }
 
+    /// Whether it is the whole configuration.
+    pub fn is_top(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An error here.
     pub fn error(&self, reason: impl Into<String>) -> ConfigError {
         ConfigError { place: self.clone(), reason: reason.into() }

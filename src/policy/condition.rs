@@ -4,6 +4,7 @@ use super::operator::{Item, Operand, Operator, Truth};
 use super::template::{Bindings, Placeholder};
 use crate::request::CertificateField;
 use crate::token::ClaimPath;
+use crate::token::claims::Values;
 use crate::token::{Issuer, VerifiedToken};
 use ipnet::IpNet;
 use serde_json::Value;
@@ -86,9 +87,6 @@ pub struct Context<'a> {
     /// The issuers.
     pub issuers: &'a [Issuer],
 }
-
-/// How a request value compares: every occurrence by itself.
-type Occurrences<'a> = Vec<Option<Cow<'a, str>>>;
 
 impl Condition {
     /// Whether it holds.
@@ -232,25 +230,24 @@ impl Leaf {
         if self.subject.is_claim() {
             return self.on_claim(context);
         }
-        let occurrences = self.occurrences(context);
-        if let Operator::Present(present) = self.operator {
-            return (occurrences.is_empty() != present).into();
+        // Every occurrence is judged by itself.
+        let (mut count, mut least, mut most) = (0, Truth::True, Truth::False);
+        self.occurrences(context, &mut |occurrence| {
+            let truth = match occurrence.as_deref().map(Item::Text) {
+                None => Truth::Unknown,
+                Some(item) => {
+                    self.operator.judge(std::iter::once(item), Some(item), &context.bindings)
+                }
+            };
+            (count, least, most) = (count + 1, least.min(truth), most.max(truth));
+        });
+        match self.operator {
+            Operator::Present(present) => ((count > 0) == present).into(),
+            _ if count == 0 => self.absence(),
+            // Where they differ, neither the leaf nor its negation holds.
+            _ if least == most => least,
+            _ => Truth::Unknown,
         }
-        if occurrences.is_empty() {
-            return self.absence();
-        }
-        let of = |occurrence: &Option<Cow<'_, str>>| match occurrence {
-            None => Truth::Unknown,
-            Some(text) => {
-                self.operator.judge(&[Item::Text(text)], Some(&Item::Text(text)), &context.bindings)
-            }
-        };
-        let (least, most) =
-            occurrences.iter().map(of).fold((Truth::True, Truth::False), |(least, most), one| {
-                (least.min(one), most.max(one))
-            });
-        // Where they differ, neither the leaf nor its negation holds.
-        if least == most { least } else { Truth::Unknown }
     }
 
     fn absence(&self) -> Truth {
@@ -259,23 +256,16 @@ impl Leaf {
 
     fn on_claim(&self, context: &Context<'_>) -> Truth {
         if let Subject::Issuer = self.subject {
-            let issuer = context.token.and_then(|token| context.issuers.get(token.issuer().0));
-            return match (issuer, &self.operator) {
+            let issuer = context.issuer_name();
+            return match (issuer.map(Item::Text), &self.operator) {
                 (issuer, Operator::Present(present)) => (issuer.is_some() == *present).into(),
                 (None, _) => self.absence(),
-                (Some(issuer), operator) => {
-                    let item = Item::Text(&issuer.name);
-                    operator.judge(&[item], Some(&item), &context.bindings)
+                (Some(name), operator) => {
+                    operator.judge(std::iter::once(name), Some(name), &context.bindings)
                 }
             };
         }
-        let values = context.token.and_then(|token| match &self.subject {
-            Subject::Claim(path) => path.find(token.claims()),
-            Subject::Attribute(paths) => {
-                paths.get(token.issuer().0)?.as_ref()?.find(token.claims())
-            }
-            _ => None,
-        });
+        let values = self.claim_values(context);
         if let Operator::Present(present) = self.operator {
             let some = values.is_some_and(|values| values.iter().any(|value| !value.is_null()));
             return (some == present).into();
@@ -283,39 +273,73 @@ impl Leaf {
         let Some(values) = values else {
             return self.absence();
         };
-        // One claim of one value is the usual case: no list is made for it.
-        if let Some(scalar) = values.scalar().map(Item::of) {
-            return self.operator.judge(&[scalar], Some(&scalar), &context.bindings);
-        }
-        let items: Vec<Item<'_>> = values.iter().map(Item::of).collect();
-        self.operator.judge(&items, None, &context.bindings)
+        let scalar = values.scalar().map(Item::of);
+        self.operator.judge(values.iter().map(Item::of), scalar, &context.bindings)
     }
 
-    fn occurrences<'a>(&'a self, context: &Context<'a>) -> Occurrences<'a> {
-        let text = |value: &'a [u8]| std::str::from_utf8(value).ok().map(Cow::Borrowed);
-        let captured = |captures: &'a [(&'a str, String)], name: &str| -> Occurrences<'a> {
-            let of = captures.iter().filter(|(captured, _)| *captured == name);
-            of.map(|(_, value)| Some(Cow::Borrowed(value.as_str()))).collect()
-        };
-        let bindings = &context.bindings;
+    fn claim_values<'a>(&self, context: &Context<'a>) -> Option<Values<'a>> {
+        let token = context.token?;
         match &self.subject {
-            Subject::Path(name) => captured(bindings.path_captures, name),
-            Subject::Host(name) => captured(bindings.host_captures, name),
-            Subject::Method => vec![Some(Cow::Borrowed(bindings.method))],
-            Subject::Header(name) => bindings.request.values(name).map(text).collect(),
-            Subject::Query(name) => bindings.request.query_values(name).collect(),
-            Subject::Cookie(name) => bindings.request.cookies(name).map(text).collect(),
-            Subject::Peer(field) => {
-                let value = bindings.request.peer().certificate(*field);
-                value
-                    .filter(|value| !value.is_empty())
-                    .map(Cow::Owned)
-                    .map(Some)
-                    .into_iter()
-                    .collect()
+            Subject::Claim(path) => path.find(token.claims()),
+            Subject::Attribute(paths) => {
+                paths.get(token.issuer().0)?.as_ref()?.find(token.claims())
             }
-            Subject::Claim(_) | Subject::Attribute(_) | Subject::Issuer => Vec::new(),
+            _ => None,
         }
+    }
+
+    /// Tells every occurrence of a value of the request; `None` is one that is not UTF-8.
+    fn occurrences<'a>(&self, context: &Context<'a>, tell: &mut dyn FnMut(Option<Cow<'a, str>>)) {
+        let text = |value: &'a [u8]| std::str::from_utf8(value).ok().map(Cow::Borrowed);
+        let Bindings { request, host, method, captured } = context.bindings;
+        match &self.subject {
+            Subject::Path(name) => {
+                captured.of_path(name).into_iter().for_each(|value| tell(Some(value.into())));
+            }
+            Subject::Host(name) => {
+                captured.of_host(name, host).into_iter().for_each(|value| tell(Some(value.into())));
+            }
+            Subject::Method => tell(Some(method.into())),
+            Subject::Header(name) => request.values(name).map(text).for_each(tell),
+            Subject::Query(name) => request.query_values(name).for_each(tell),
+            Subject::Cookie(name) => request.cookies(name).map(text).for_each(tell),
+            Subject::Peer(field) => {
+                let value = request.peer().certificate(*field).filter(|value| !value.is_empty());
+                value.into_iter().for_each(|value| tell(Some(value.into())));
+            }
+            Subject::Claim(_) | Subject::Attribute(_) | Subject::Issuer => {}
+        }
+    }
+
+    /// What the leaf looks at, as JSON: one text for each value, none where the subject is absent.
+    pub(super) fn seen(&self, context: &Context<'_>) -> Vec<String> {
+        if let Subject::Issuer = self.subject {
+            return context
+                .issuer_name()
+                .map(|name| Value::from(name).to_string())
+                .into_iter()
+                .collect();
+        }
+        if self.subject.is_claim() {
+            let values = self.claim_values(context);
+            return values
+                .map(|values| values.iter().map(Value::to_string).collect())
+                .unwrap_or_default();
+        }
+        let mut seen = Vec::new();
+        self.occurrences(context, &mut |occurrence| {
+            let text = occurrence.map(|text| Value::from(&*text).to_string());
+            seen.push(text.unwrap_or_else(|| "not UTF-8".to_owned()));
+        });
+        seen
+    }
+}
+
+impl<'a> Context<'a> {
+    /// The operator's name for the token's issuer.
+    fn issuer_name(&self) -> Option<&'a str> {
+        let issuer = self.issuers.get(self.token?.issuer().0)?;
+        Some(&issuer.name)
     }
 }
 
@@ -324,26 +348,47 @@ fn scopes(context: &Context<'_>, names: &[Box<str>], all: bool) -> Truth {
     let Some(token) = context.token else {
         return Truth::Unknown;
     };
-    let claims = token.claims();
-    let granted: Vec<&str> = match (claims.get("scope"), claims.get("scp")) {
-        (Some(Value::String(scope)), _)
-        | (None | Some(Value::Null), Some(Value::String(scope))) => scope.split(' ').collect(),
-        (None | Some(Value::Null), Some(Value::Array(items))) => {
-            match items.iter().map(Value::as_str).collect() {
-                Some(granted) => granted,
-                None => return Truth::Unknown,
-            }
-        }
-        _ => return Truth::Unknown,
+    let Some(granted) = Scopes::of(token) else {
+        return Truth::Unknown;
     };
-    let mut held = names.iter().map(|name| granted.contains(&&**name));
+    let mut held = names.iter().map(|name| granted.hold(name));
     if all { held.all(|held| held).into() } else { held.any(|held| held).into() }
+}
+
+/// What a token is granted.
+pub(super) enum Scopes<'a> {
+    /// Separated by spaces.
+    Text(&'a str),
+    /// Strings.
+    List(&'a [Value]),
+}
+
+impl<'a> Scopes<'a> {
+    /// `None` where the token has none, or of a wrong type.
+    pub(super) fn of(token: &'a VerifiedToken) -> Option<Self> {
+        let claims = token.claims();
+        match (claims.get("scope"), claims.get("scp")) {
+            (Some(Value::String(scope)), _)
+            | (None | Some(Value::Null), Some(Value::String(scope))) => Some(Self::Text(scope)),
+            (None | Some(Value::Null), Some(Value::Array(items))) => {
+                items.iter().all(Value::is_string).then_some(Self::List(items))
+            }
+            _ => None,
+        }
+    }
+
+    fn hold(&self, name: &str) -> bool {
+        match self {
+            Self::Text(text) => text.split(' ').any(|granted| granted == name),
+            Self::List(items) => items.iter().any(|granted| granted.as_str() == Some(name)),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::operator::Operand;
-    use super::super::template::Template;
+    use super::super::template::{Captured, Template};
     use super::*;
     use Truth::{False, True, Unknown};
 
@@ -353,13 +398,8 @@ mod tests {
             &[(b":path", b"/?env=dev&env=prod&one=prod"), (b"x-odd", b"\xff")],
             &crate::request::UnknownPeer,
         );
-        let bindings = Bindings {
-            request: &request,
-            host: "h",
-            method: "GET",
-            host_captures: &[],
-            path_captures: &[],
-        };
+        let bindings =
+            Bindings { request: &request, host: "h", method: "GET", captured: Captured::default() };
         let context = Context { bindings, token: None, issuers: &[] };
         let text = |item: &&str| Operand::Text(Template::parse(item).unwrap());
         let any = |list: &[&str]| Operator::AnyOf(list.iter().map(text).collect());

@@ -135,6 +135,28 @@ impl HostPattern {
         }
     }
 
+    /// Whether it matches a safe host.
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(exact) => **exact == *host,
+            Self::Capture { .. } => self.capture(host).is_some(),
+            Self::Under(parent) => {
+                host.strip_suffix(&**parent).is_some_and(|labels| labels.ends_with('.'))
+            }
+            Self::Every => true,
+        }
+    }
+
+    /// How specific it is, of those that match one host: more wins.
+    pub fn specificity(&self) -> (u8, usize) {
+        match self {
+            Self::Exact(_) => (3, 0),
+            Self::Capture { .. } => (2, 0),
+            Self::Under(parent) => (1, parent.len()),
+            Self::Every => (0, 0),
+        }
+    }
+
     /// The label that this pattern captures of a host that it matches.
     pub fn capture<'h>(&self, host: &'h str) -> Option<(&str, &'h str)> {
         match self {

@@ -1,6 +1,7 @@
 //! Which route a request takes, and whether its conditions hold.
 
 pub mod condition;
+pub mod contest;
 pub mod host;
 pub mod operator;
 pub mod path;
@@ -8,7 +9,10 @@ pub mod pattern;
 pub mod recent;
 pub mod route;
 pub mod router;
+#[cfg(test)]
+mod samples;
 pub mod template;
+pub mod trace;
 
 /// The place of a route in the configuration's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

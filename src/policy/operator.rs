@@ -96,20 +96,6 @@ impl<'a> Item<'a> {
 }
 
 impl Operand {
-    /// Whether it is this value; `None` where a placeholder is unresolved. Types are compared.
-    fn is(&self, item: &Item<'_>, bindings: &Bindings<'_>) -> Option<bool> {
-        Some(match (self, item) {
-            (Self::Text(template), Item::Text(text)) => template.resolve(bindings)? == *text,
-            (Self::Text(template), _) => {
-                template.resolve(bindings)?;
-                false
-            }
-            (Self::Number(number), Item::Number(other)) => json::same_number(number, other),
-            (Self::Bool(value), Item::Bool(other)) => value == other,
-            (Self::Number(_) | Self::Bool(_), _) => false,
-        })
-    }
-
     /// Whether it is of the type of this value.
     fn is_like(&self, item: &Item<'_>) -> bool {
         matches!(
@@ -120,38 +106,43 @@ impl Operand {
         )
     }
 
-    fn is_among(&self, items: &[Item<'_>], bindings: &Bindings<'_>) -> Option<bool> {
-        let mut found = false;
-        for item in items {
-            found |= self.is(item, bindings)?;
-        }
-        if items.is_empty() {
-            // Still unknown where a placeholder is unresolved.
-            self.is(&Item::Null, bindings)?;
-        }
-        Some(found)
+    /// Whether one of these is this value, types compared; `None` where a placeholder is unresolved.
+    fn is_among<'i>(
+        &self,
+        mut items: impl Iterator<Item = Item<'i>>,
+        bindings: &Bindings<'_>,
+    ) -> Option<bool> {
+        Some(match self {
+            Self::Text(template) => {
+                let text = template.resolve(bindings)?;
+                items.any(|item| matches!(item, Item::Text(own) if own == text))
+            }
+            Self::Number(number) => items
+                .any(|item| matches!(item, Item::Number(own) if json::same_number(number, own))),
+            Self::Bool(value) => items.any(|item| matches!(item, Item::Bool(own) if own == *value)),
+        })
     }
 }
 
 impl Operator {
     /// Judges a subject. `items` is the set of its values; `scalar` the one value, where the subject is no array.
-    pub fn judge(
+    pub fn judge<'i>(
         &self,
-        items: &[Item<'_>],
-        scalar: Option<&Item<'_>>,
+        items: impl Iterator<Item = Item<'i>> + Clone,
+        scalar: Option<Item<'i>>,
         bindings: &Bindings<'_>,
     ) -> Truth {
-        if items.iter().any(|item| matches!(item, Item::Nested)) {
+        if items.clone().any(|item| matches!(item, Item::Nested)) {
             return Truth::Unknown;
         }
         // How many operands are among the values, and whether a value is of a type that none has.
         let compare = |operands: &[Operand]| {
             let mut held = 0;
             for operand in operands {
-                held += usize::from(operand.is_among(items, bindings)?);
+                held += usize::from(operand.is_among(items.clone(), bindings)?);
             }
-            let foreign = |item: &Item<'_>| !operands.iter().any(|operand| operand.is_like(item));
-            Some((held, items.iter().any(foreign)))
+            let foreign = |item: Item<'_>| !operands.iter().any(|operand| operand.is_like(&item));
+            Some((held, items.clone().any(foreign)))
         };
         match self {
             Self::AnyOf(operands) => match compare(operands) {
@@ -171,7 +162,7 @@ impl Operator {
             },
             Self::Equals(operand) => {
                 let like = scalar.filter(|scalar| operand.is_like(scalar));
-                decided(like.and_then(|scalar| operand.is(scalar, bindings)))
+                decided(like.and_then(|scalar| operand.is_among(std::iter::once(scalar), bindings)))
             }
             Self::Present(present) => (*present).into(),
             Self::Matches(regex) => {
@@ -190,7 +181,7 @@ impl Operator {
     }
 }
 
-fn order(scalar: Option<&Item<'_>>, bound: &Number) -> Option<std::cmp::Ordering> {
+fn order(scalar: Option<Item<'_>>, bound: &Number) -> Option<std::cmp::Ordering> {
     match scalar? {
         Item::Number(number) => json::compare(number, bound),
         Item::Text(_) | Item::Bool(_) | Item::Null | Item::Nested => None,
@@ -203,6 +194,7 @@ fn decided(held: Option<bool>) -> Truth {
 
 #[cfg(test)]
 mod tests {
+    use super::super::template::Captured;
     use super::*;
     use Truth::{False, True, Unknown};
 
@@ -214,13 +206,8 @@ mod tests {
     fn types_decide_only_what_they_can() {
         let request =
             crate::request::Request::new(&[(b":path", b"/")], &crate::request::UnknownPeer);
-        let bindings = Bindings {
-            request: &request,
-            host: "h",
-            method: "GET",
-            host_captures: &[],
-            path_captures: &[],
-        };
+        let bindings =
+            Bindings { request: &request, host: "h", method: "GET", captured: Captured::default() };
         let any = |list: &[&str]| Operator::AnyOf(list.iter().map(|item| text(item)).collect());
         let (t, n, b) = (Item::Text("a"), Item::Null, Item::Bool(true));
         let one = Number::from(1);
@@ -244,8 +231,8 @@ mod tests {
             (Operator::AtLeast(one), vec![t], Unknown),
         ];
         for (operator, items, want) in cases {
-            let scalar = if let [one] = items.as_slice() { Some(one) } else { None };
-            let got = operator.judge(&items, scalar, &bindings);
+            let scalar = if let [one] = items.as_slice() { Some(*one) } else { None };
+            let got = operator.judge(items.iter().copied(), scalar, &bindings);
             assert_eq!(got, want, "{operator:?}");
         }
     }

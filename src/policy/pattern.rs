@@ -102,35 +102,70 @@ impl PathPattern {
         })
     }
 
-    /// What it captures of a path, or `None` where it does not match.
-    pub fn captures<'p>(&'p self, path: &[Cow<'_, str>]) -> Option<Captures<'p>> {
-        if path.len() < self.segments.len() || (path.len() > self.segments.len() && !self.rest) {
-            return None;
-        }
-        let mut captured = Vec::new();
-        for (segment, text) in self.segments.iter().zip(path) {
-            let matches = match segment {
-                Segment::Literal(literal) => **literal == **text,
-                Segment::Any(name) => {
-                    captured.extend(name.as_deref().map(|name| (name, text.to_string())));
-                    !text.is_empty()
-                }
-                Segment::Mixed(mixed) => mixed.matches(text, &mut |name, value| {
-                    captured.push((name, value.to_owned()));
-                }),
-            };
-            if !matches {
-                return None;
+    /// Whether a path matches.
+    pub fn matches(&self, path: &[Cow<'_, str>]) -> bool {
+        self.visit(path, &mut |_, _| {})
+    }
+
+    /// What the capture of this name takes of a path that matches.
+    pub fn capture<'t>(&self, name: &str, path: &'t [Cow<'_, str>]) -> Option<&'t str> {
+        let mut value = None;
+        let matches = self.visit(path, &mut |own, text| {
+            if own == name {
+                value = Some(text);
             }
+        });
+        value.filter(|_| matches)
+    }
+
+    /// All that it captures of a path, if that matches.
+    pub fn captures<'p, 't>(&'p self, path: &'t [Cow<'_, str>]) -> Option<Captures<'p, 't>> {
+        let mut captured = Vec::new();
+        let matches = self.visit(path, &mut |name, value| captured.push((name, value)));
+        matches.then_some(captured)
+    }
+
+    /// Whether a path matches if stars beside literals take any text; see [`Mixed::matches_loosely`].
+    pub fn matches_loosely(&self, path: &[Cow<'_, str>]) -> bool {
+        let fits =
+            path.len() == self.segments.len() || path.len() > self.segments.len() && self.rest;
+        fits && self.segments.iter().zip(path).all(|(segment, text)| match segment {
+            Segment::Literal(literal) => **literal == **text,
+            Segment::Any(_) => !text.is_empty(),
+            Segment::Mixed(mixed) => mixed.matches_loosely(text),
+        })
+    }
+
+    /// Tells captures and their values; whether the path matches.
+    fn visit<'p, 't>(
+        &'p self,
+        path: &'t [Cow<'_, str>],
+        capture: &mut dyn FnMut(&'p str, &'t str),
+    ) -> bool {
+        if path.len() < self.segments.len() || (path.len() > self.segments.len() && !self.rest) {
+            return false;
         }
-        Some(captured)
+        self.segments.iter().zip(path).all(|(segment, text)| match segment {
+            Segment::Literal(literal) => **literal == **text,
+            Segment::Any(name) => {
+                if let Some(name) = name {
+                    capture(name, text);
+                }
+                !text.is_empty()
+            }
+            Segment::Mixed(mixed) => mixed.matches(text, capture),
+        })
     }
 }
 
 impl Mixed {
     /// Whether it matches, with what it captures. Each wild part takes characters up to the one
     /// that follows it in the pattern, so that there is one way to match only.
-    pub fn matches<'p>(&'p self, text: &str, capture: &mut dyn FnMut(&'p str, &str)) -> bool {
+    pub fn matches<'p, 't>(
+        &'p self,
+        text: &'t str,
+        capture: &mut dyn FnMut(&'p str, &'t str),
+    ) -> bool {
         let mut text = text;
         for (index, part) in self.parts.iter().enumerate() {
             match part {

@@ -4,7 +4,7 @@ use super::condition::Condition;
 use super::host::HostPattern;
 use super::path::Hazards;
 use super::pattern::PathPattern;
-use super::template::Captures;
+use super::template::{Captured, Captures};
 use crate::token::IssuerId;
 use crate::token::extract::Carrier;
 use std::borrow::Cow;
@@ -51,6 +51,11 @@ impl Methods {
             }
             Self::Listed(methods) => methods.iter().any(|listed| **listed == *method),
         }
+    }
+
+    /// Whether a deny route with these refuses this one: without a list also those that no route takes.
+    pub fn deny(&self, method: &str) -> bool {
+        matches!(self, Self::Every) || self.take(method)
     }
 
     /// Whether a method is taken by both alike.
@@ -116,17 +121,14 @@ impl Route {
         self.require.is_some() && !self.by_token_alone
     }
 
-    /// What it captures of host and path.
-    pub fn captures<'r>(
-        &'r self,
-        host: &str,
-        path: &[Cow<'_, str>],
-    ) -> (Captures<'r>, Captures<'r>) {
-        let of_path = self.paths.iter().find_map(|pattern| pattern.captures(path));
-        let of_host = self.hosts.iter().find_map(|pattern| pattern.capture(host));
-        (
-            of_host.map(|(name, value)| (name, value.to_owned())).into_iter().collect(),
-            of_path.unwrap_or_default(),
-        )
+    /// What its condition may ask for of host and path; takes nothing apart before that does.
+    pub fn captured<'a>(&'a self, segments: &'a [Cow<'a, str>]) -> Captured<'a> {
+        let path = self.paths.iter().find(|pattern| pattern.matches(segments));
+        Captured { hosts: &self.hosts, path, segments }
+    }
+
+    /// All that it captures of a path.
+    pub fn path_captures<'t>(&self, path: &'t [Cow<'_, str>]) -> Captures<'_, 't> {
+        self.paths.iter().find_map(|pattern| pattern.captures(path)).unwrap_or_default()
     }
 }

@@ -118,13 +118,7 @@ impl Router {
         if !self.some {
             return None;
         }
-        // Without a list, also the methods that no other route takes.
-        let takes = |id: &RouteId| {
-            routes.get(id.0).is_some_and(|route| match &route.methods {
-                Methods::Every => true,
-                listed @ Methods::Listed(_) => listed.take(method),
-            })
-        };
+        let takes = |id: &RouteId| routes.get(id.0).is_some_and(|route| route.methods.deny(method));
         let parents = || ancestors(host);
         let trees = self.exact.get(host).into_iter();
         let trees = trees.chain(parents().next().and_then(|parent| self.capture.get(parent)));
@@ -335,29 +329,11 @@ fn may_overlap(a: &PathPattern, b: &PathPattern) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::path::Hazards;
-    use super::super::route::{Mode, TokenMode};
+    use super::super::samples;
     use super::*;
 
     fn route(name: &str, hosts: &[&str], path: &str, methods: &[&str]) -> Route {
-        Route {
-            name: name.into(),
-            hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),
-            paths: vec![PathPattern::parse(path, false).unwrap()],
-            methods: if methods.is_empty() {
-                Methods::Every
-            } else {
-                Methods::Listed(methods.iter().map(|&method| method.into()).collect())
-            },
-            deny: false,
-            token: TokenMode::None,
-            carriers: Vec::new(),
-            require: None,
-            by_token_alone: false,
-            upgrade: Vec::new(),
-            relaxed: Hazards::default(),
-            mode: Mode::Enforce,
-        }
+        samples::route(name, hosts, &[path], methods)
     }
 
     fn find(routes: &[Route], host: &str, path: &str, method: &str) -> String {

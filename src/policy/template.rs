@@ -1,5 +1,7 @@
 //! Strings with placeholders of the request.
 
+use super::host::HostPattern;
+use super::pattern::PathPattern;
 use crate::request::Request;
 use std::borrow::Cow;
 
@@ -32,8 +34,32 @@ pub enum Placeholder {
     Method,
 }
 
-/// What a pattern captured: names and values.
-pub type Captures<'a> = Vec<(&'a str, String)>;
+/// Names and values that a pattern captured.
+pub type Captures<'p, 't> = Vec<(&'p str, &'t str)>;
+
+/// Where captures are looked up when a condition asks for one: a route's patterns and what they took.
+#[derive(Clone, Copy, Default)]
+pub struct Captured<'a> {
+    /// The route's hosts.
+    pub hosts: &'a [HostPattern],
+    /// The pattern that won.
+    pub path: Option<&'a PathPattern>,
+    /// The segments of the path that it took.
+    pub segments: &'a [Cow<'a, str>],
+}
+
+impl<'a> Captured<'a> {
+    /// The capture of the path that has this name.
+    pub fn of_path(&self, name: &str) -> Option<&'a str> {
+        self.path?.capture(name, self.segments)
+    }
+
+    /// The capture of `host` that has this name.
+    pub fn of_host<'h>(&self, name: &str, host: &'h str) -> Option<&'h str> {
+        let (own, value) = self.hosts.iter().find_map(|pattern| pattern.capture(host))?;
+        (own == name).then_some(value)
+    }
+}
 
 /// What placeholders read.
 #[derive(Clone, Copy)]
@@ -44,10 +70,8 @@ pub struct Bindings<'a> {
     pub host: &'a str,
     /// The method.
     pub method: &'a str,
-    /// Captures of the host.
-    pub host_captures: &'a [(&'a str, String)],
-    /// Captures of the path.
-    pub path_captures: &'a [(&'a str, String)],
+    /// Captures of host and path.
+    pub captured: Captured<'a>,
 }
 
 impl Template {
@@ -133,15 +157,13 @@ impl Placeholder {
     }
 
     fn resolve<'a>(&'a self, bindings: &Bindings<'a>) -> Option<Cow<'a, str>> {
-        let only = |captures: &'a [(&'a str, String)], name: &str| {
-            let (_, value) = captures.iter().find(|(captured, _)| *captured == name)?;
-            Some(Cow::Borrowed(value.as_str()))
-        };
         match self {
             Self::Host => Some(Cow::Borrowed(bindings.host)),
             Self::Method => Some(Cow::Borrowed(bindings.method)),
-            Self::Path(name) => only(bindings.path_captures, name),
-            Self::HostCapture(name) => only(bindings.host_captures, name),
+            Self::Path(name) => bindings.captured.of_path(name).map(Cow::Borrowed),
+            Self::HostCapture(name) => {
+                bindings.captured.of_host(name, bindings.host).map(Cow::Borrowed)
+            }
             Self::Query(name) => {
                 let mut values = bindings.request.query_values(name);
                 let value = values.next()?;
@@ -175,10 +197,13 @@ mod tests {
         let request = Request::new(&headers, &UnknownPeer);
         let bindings = Bindings {
             request: &request,
-            host: "h.example.com",
+            host: "acme.example.com",
             method: "GET",
-            host_captures: &[("t", "acme".into())],
-            path_captures: &[("env", "prod".into())],
+            captured: Captured {
+                hosts: &[HostPattern::parse("{t}.example.com").unwrap()],
+                path: Some(&PathPattern::parse("/logs/{env}/**", false).unwrap()),
+                segments: &["logs".into(), "prod".into()],
+            },
         };
         let cases = [
             ("plain", Some("plain")),
@@ -186,7 +211,7 @@ mod tests {
             ("${path.env}", Some("prod")),
             ("a-${path.env}-${host.t}!", Some("a-prod-acme!")),
             ("$${path.env}", Some("${path.env}")),
-            ("${host} ${method}", Some("h.example.com GET")),
+            ("${host} ${method}", Some("acme.example.com GET")),
             ("${query.q}", Some("a b")),
             ("${query.two}", None),
             ("${query.none}", None),

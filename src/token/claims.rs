@@ -170,7 +170,7 @@ impl<'a> Values<'a> {
     }
 
     /// All values.
-    pub fn iter(&self) -> impl Iterator<Item = &'a Value> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = &'a Value> + Clone + '_ {
         let (slice, gathered): (&'a [Value], &[&'a Value]) = match self {
             Self::Slice { items, .. } => (items, &[]),
             Self::Gathered(items) => (&[], items),

@@ -4,15 +4,20 @@
 mod check;
 mod document;
 mod keys;
+mod output;
 mod token;
 
 use clap::{Parser, Subcommand};
+use output::{Finding, Format};
 use std::process::ExitCode;
 
 /// Checks configurations of the Claimgate filter, and makes keys and tokens to try them with.
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
 struct Arguments {
+    /// How results and errors are printed.
+    #[arg(long, global = true, value_enum, default_value = "human")]
+    format: Format,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -34,13 +39,14 @@ enum Verb {
 type Failure = String;
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().verb {
-        Verb::Check(arguments) => check::run(&arguments),
+    let Arguments { format, verb } = Arguments::parse();
+    let done = match verb {
+        Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb).map(|()| ExitCode::SUCCESS),
         Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        format.tell(&Finding::error(failure));
         ExitCode::from(2)
     })
 }

@@ -9,7 +9,7 @@ use claimgate::engine::{Edit, Outcome};
 use claimgate::policy::condition::Context;
 use claimgate::policy::operator::Truth;
 use claimgate::policy::route::{Mode, Route, TokenMode};
-use claimgate::policy::template::Bindings;
+use claimgate::policy::template::{Bindings, Captured};
 use claimgate::request::{Header, Request, UnknownPeer};
 use claimgate::response::{self, Protocol};
 use claimgate::time::Timestamp;
@@ -147,8 +147,7 @@ impl Policy {
                 request: &Request::new(&[], &UnknownPeer),
                 host: "app.test",
                 method: "GET",
-                host_captures: &[],
-                path_captures: &[],
+                captured: Captured::default(),
             },
             token: Some(token),
             issuers: &self.0.engine.issuers,

@@ -1,5 +1,7 @@
 //! The whole decision: no I/O, no host, no clock.
 
+pub mod explain;
+
 use crate::audit::{self, Selection, Verdict};
 use crate::identity::Identity;
 use crate::policy::RouteId;
@@ -10,7 +12,7 @@ use crate::policy::path::{Hazards, SafePath, Segments};
 use crate::policy::recent::{Line, Recent};
 use crate::policy::route::{Mode, Route, TokenMode};
 use crate::policy::router::{Match, Router};
-use crate::policy::template::Bindings;
+use crate::policy::template::{Bindings, Captured};
 use crate::request::{Request, split_query};
 use crate::response::{Code, Refusal};
 use crate::time::Timestamp;
@@ -283,21 +285,7 @@ impl Engine {
         let Some(condition) = &route.require else {
             return Ok(());
         };
-        let mut captures = (Vec::new(), Vec::new());
-        if route.asks_for_captures() {
-            captures = route.captures(host, &path);
-        }
-        let context = Context {
-            bindings: Bindings {
-                request,
-                host,
-                method,
-                host_captures: &captures.0,
-                path_captures: &captures.1,
-            },
-            token,
-            issuers: &self.issuers,
-        };
+        let context = self.context(request, route, host, method, &path, outcome);
         let evaluate = || condition.evaluate(&context) == Truth::True;
         let holds = match (token, outcome.route) {
             (Some(token), Some(id)) if route.by_token_alone => token.holds(id.0, evaluate),
@@ -314,6 +302,25 @@ impl Engine {
             },
             None => Refusal::new(Code::ClaimsInsufficient, "condition of the route does not hold"),
         })
+    }
+
+    /// What the condition of a route reads.
+    pub(crate) fn context<'c>(
+        &'c self,
+        request: &'c Request<'c>,
+        route: &'c Route,
+        host: &'c str,
+        method: &'c str,
+        path: &'c Segments<'c>,
+        outcome: &'c Outcome<'c>,
+    ) -> Context<'c> {
+        let captured =
+            if route.asks_for_captures() { route.captured(path) } else { Captured::default() };
+        Context {
+            bindings: Bindings { request, host, method, captured },
+            token: outcome.token.as_deref(),
+            issuers: &self.issuers,
+        }
     }
 
     /// The route of a request that was routed before.
@@ -371,8 +378,8 @@ impl Engine {
             return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
         }
         if !safe.others().is_empty() {
-            let captures = route.captures(host, safe.plain());
-            if safe.others().iter().any(|path| route.captures(host, path) != captures) {
+            let captures = route.path_captures(safe.plain());
+            if safe.others().iter().any(|path| route.path_captures(path) != captures) {
                 return Err(ambiguous("path whose readings capture different values"));
             }
         }

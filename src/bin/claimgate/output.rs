@@ -1,0 +1,83 @@
+//! How every verb speaks: results on standard output, findings on standard error, each in the form that
+//! `--format` asks for. Colours are there only where a terminal reads.
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use std::io::Write as _;
+
+/// The form of all that is printed.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Sentences and tables for people.
+    Human,
+    /// JSON: one document on standard output, one line for each finding on standard error.
+    Json,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It is refused.
+    Error,
+    /// It is likely not meant.
+    Warning,
+}
+
+/// Something to tell of a file.
+#[derive(Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    /// The file; none where there is none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// Where in it, as `routes[2].require`; empty for the whole.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub place: String,
+    /// What was found, and what would be accepted: lower case, no full stop.
+    pub message: String,
+}
+
+impl Finding {
+    /// A refusal without a file.
+    pub fn error(message: impl Into<String>) -> Self {
+        let (file, place) = Default::default();
+        Self { severity: Severity::Error, file, place, message: message.into() }
+    }
+}
+
+impl Format {
+    /// Tells a finding on standard error: `warning: FILE: PLACE: MESSAGE`.
+    pub fn tell(self, finding: &Finding) {
+        // Where standard error is closed there is nobody to tell.
+        let mut stderr = anstream::stderr().lock();
+        let _ = match self {
+            Self::Json => writeln!(stderr, "{}", json(finding)),
+            Self::Human => {
+                let (word, color) = match finding.severity {
+                    Severity::Error => ("error", AnsiColor::Red),
+                    Severity::Warning => ("warning", AnsiColor::Yellow),
+                };
+                let style = Style::new().bold().fg_color(Some(color.into()));
+                let places = [&finding.file, &finding.place];
+                let places = places.iter().filter(|text| !text.is_empty());
+                let places: String = places.map(|text| format!("{text}: ")).collect();
+                writeln!(stderr, "{style}{word}:{style:#} {places}{}", finding.message)
+            }
+        };
+    }
+
+    /// Prints a result on standard output: the document as JSON, or the text for people.
+    pub fn print(self, document: &impl Serialize, text: impl FnOnce() -> String) {
+        let shown = match self {
+            Self::Json => json(document),
+            Self::Human => text(),
+        };
+        // A reader that went away, as `head` does, wants no more.
+        let _ = writeln!(anstream::stdout().lock(), "{}", shown.trim_end_matches('\n'));
+    }
+}
+
+fn json(document: &impl Serialize) -> String {
+    serde_json::to_string(document).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
