@@ -6,7 +6,7 @@ use super::RouteId;
 use super::host::HostPattern;
 use super::pattern::PathPattern;
 use super::route::{Methods, Route};
-use super::router::rank;
+use super::tree::rank;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
@@ -125,8 +125,9 @@ impl Contender<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::router::{Match, Router, find_tie};
+    use super::super::router::{Match, Router};
     use super::super::samples::route;
+    use super::super::tie::find_tie;
     use super::*;
 
     /// A sequence that looks random, and is the same at each run.

@@ -12,7 +12,9 @@ pub mod router;
 #[cfg(test)]
 mod samples;
 pub mod template;
+pub mod tie;
 pub mod trace;
+pub mod tree;
 
 /// The place of a route in the configuration's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -244,21 +244,22 @@ impl Mixed {
         self.parts.iter().map(part).collect()
     }
 
-    /// Whether some text may match both: errs on the side of yes.
+    /// Whether both may match one text, judged by how they begin and end.
     pub fn may_overlap(&self, other: &Self) -> bool {
-        let starts = match (self.parts.first(), other.parts.first()) {
-            (Some(Part::Literal(a)), Some(Part::Literal(b))) => {
-                a.starts_with(&**b) || b.starts_with(&**a)
+        let ((first, last), (other_first, other_last)) = (self.ends(), other.ends());
+        (first.starts_with(other_first) || other_first.starts_with(first))
+            && (last.ends_with(other_last) || other_last.ends_with(last))
+    }
+
+    /// The literals that it begins and ends with; empty where that is wild.
+    pub fn ends(&self) -> (&str, &str) {
+        fn literal(part: Option<&Part>) -> &str {
+            match part {
+                Some(Part::Literal(literal)) => literal,
+                Some(Part::Wild(_)) | None => "",
             }
-            _ => true,
-        };
-        starts
-            && match (self.parts.last(), other.parts.last()) {
-                (Some(Part::Literal(a)), Some(Part::Literal(b))) => {
-                    a.ends_with(&**b) || b.ends_with(&**a)
-                }
-                _ => true,
-            }
+        }
+        (literal(self.parts.first()), literal(self.parts.last()))
     }
 }
 

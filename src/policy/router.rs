@@ -2,12 +2,11 @@
 
 use super::RouteId;
 use super::host::HostPattern;
-use super::pattern::{Mixed, PathPattern, Segment};
+use super::pattern::Segment;
 use super::route::{Methods, Route};
+use super::tree::{Leaf, Node, Stars};
 use hashbrown::HashMap;
 use std::borrow::Cow;
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 /// What the index found.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,11 +26,11 @@ pub enum Match {
 /// name none.
 #[derive(Debug, Default)]
 pub struct Router {
-    exact: HashMap<Box<str>, Tree>,
-    capture: HashMap<Box<str>, Tree>,
-    under: HashMap<Box<str>, Tree>,
-    every: Tree,
-    unnamed: Tree,
+    exact: HashMap<Box<str>, Node>,
+    capture: HashMap<Box<str>, Node>,
+    under: HashMap<Box<str>, Node>,
+    every: Node,
+    unnamed: Node,
     /// Whether any route names a host.
     named: bool,
     /// Whether there is any route.
@@ -50,7 +49,7 @@ impl Router {
             for pattern in &route.paths {
                 router.mixed |=
                     pattern.segments.iter().any(|segment| matches!(segment, Segment::Mixed(_)));
-                let insert = |tree: &mut Tree| tree.insert(pattern, RouteId(index));
+                let insert = |tree: &mut Node| tree.insert(pattern, RouteId(index));
                 if route.hosts.is_empty() {
                     insert(&mut router.unnamed);
                 }
@@ -100,8 +99,8 @@ impl Router {
 
     /// The most specific leaf, and of two alike the one of a named host.
     fn leaf(&self, host: &str, path: &[Cow<'_, str>], stars: Stars) -> Option<&Leaf> {
-        let named = self.named(host).and_then(|tree| tree.root.find(path, stars));
-        match (named, self.unnamed.root.find(path, stars)) {
+        let named = self.named(host).and_then(|tree| tree.find(path, stars));
+        match (named, self.unnamed.find(path, stars)) {
             (Some(named), Some(unnamed)) if named.rank < unnamed.rank => Some(unnamed),
             (named, unnamed) => named.or(unnamed),
         }
@@ -124,11 +123,11 @@ impl Router {
         let trees = trees.chain(parents().next().and_then(|parent| self.capture.get(parent)));
         let trees = trees.chain(parents().filter_map(|parent| self.under.get(parent)));
         let mut trees = trees.chain([&self.every, &self.unnamed]);
-        trees.find_map(|tree| tree.root.any(path, &takes))
+        trees.find_map(|tree| tree.any(path, &takes))
     }
 
     /// The tree of the most specific kind of host that any route names.
-    fn named(&self, host: &str) -> Option<&Tree> {
+    fn named(&self, host: &str) -> Option<&Node> {
         if !self.named {
             return None;
         }
@@ -143,24 +142,6 @@ impl Router {
     }
 }
 
-/// What the wild parts of a mixed segment take.
-#[derive(Clone, Copy)]
-enum Stars {
-    /// What the pattern says.
-    Strict,
-    /// Any text.
-    Loose,
-}
-
-impl Stars {
-    fn match_segment(self, mixed: &Mixed, text: &str) -> bool {
-        match self {
-            Self::Strict => mixed.matches(text, &mut |_, _| {}),
-            Self::Loose => mixed.matches_loosely(text),
-        }
-    }
-}
-
 /// What follows the first label, the second, and so on.
 fn ancestors(host: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(host.split_once('.').map(|(_, parent)| parent), |parent| {
@@ -168,168 +149,10 @@ fn ancestors(host: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-#[derive(Debug, Default)]
-struct Tree {
-    root: Node,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    literals: HashMap<Box<str>, Node>,
-    /// By shape, the most literal characters first.
-    mixed: BTreeMap<(Reverse<usize>, String), (Mixed, Node)>,
-    any: Option<Box<Node>>,
-    end: Option<Leaf>,
-    rest: Option<Leaf>,
-}
-
-/// The routes whose pattern ends here, and how specific it is.
-#[derive(Debug)]
-struct Leaf {
-    rank: Vec<u32>,
-    routes: Vec<RouteId>,
-}
-
-const RANK_REST: u32 = 0;
-const RANK_END: u32 = 1;
-const RANK_ANY: u32 = 2;
-const RANK_LITERAL: u32 = u32::MAX;
-
-/// How specific a segment is: literal before mixed, with more literal characters first, before any.
-fn segment_rank(segment: &Segment) -> u32 {
-    match segment {
-        Segment::Literal(_) => RANK_LITERAL,
-        Segment::Mixed(mixed) => RANK_ANY + 1 + mixed.literal_count() as u32,
-        Segment::Any(_) => RANK_ANY,
-    }
-}
-
-/// How specific a pattern is, segment by segment.
-pub fn rank(pattern: &PathPattern) -> Vec<u32> {
-    let last = if pattern.rest { RANK_REST } else { RANK_END };
-    pattern.segments.iter().map(segment_rank).chain([last]).collect()
-}
-
-impl Tree {
-    fn insert(&mut self, pattern: &PathPattern, route: RouteId) {
-        let mut node = &mut self.root;
-        for segment in &pattern.segments {
-            node = match segment {
-                Segment::Literal(literal) => node.literals.entry(literal.clone()).or_default(),
-                Segment::Any(_) => node.any.get_or_insert_default(),
-                Segment::Mixed(mixed) => node.mixed_child(mixed),
-            };
-        }
-        let leaf = if pattern.rest { &mut node.rest } else { &mut node.end };
-        leaf.get_or_insert_with(|| Leaf { rank: rank(pattern), routes: Vec::new() })
-            .routes
-            .push(route);
-    }
-}
-
-impl Node {
-    fn mixed_child(&mut self, mixed: &Mixed) -> &mut Self {
-        let key = (Reverse(mixed.literal_count()), mixed.shape());
-        &mut self.mixed.entry(key).or_insert_with(|| (mixed.clone(), Self::default())).1
-    }
-
-    /// The most specific leaf of a path. Each node is visited once at most.
-    fn find(&self, path: &[Cow<'_, str>], stars: Stars) -> Option<&Leaf> {
-        let Some((first, rest)) = path.split_first() else {
-            return self.end.as_ref().or(self.rest.as_ref());
-        };
-        if let Some(leaf) = self.literals.get(&**first).and_then(|node| node.find(rest, stars)) {
-            return Some(leaf);
-        }
-        // Siblings with equally many literals can both match; what follows decides.
-        let mut best: Option<(usize, &Leaf)> = None;
-        for ((Reverse(count), _), (mixed, node)) in &self.mixed {
-            let count = *count;
-            if best.is_some_and(|(found, _)| found > count) {
-                break;
-            }
-            if stars.match_segment(mixed, first)
-                && let Some(leaf) = node.find(rest, stars)
-                && best.is_none_or(|(_, found)| found.rank < leaf.rank)
-            {
-                best = Some((count, leaf));
-            }
-        }
-        best.map(|(_, leaf)| leaf)
-            .or_else(|| self.any.as_ref().filter(|_| !first.is_empty())?.find(rest, stars))
-            .or(self.rest.as_ref())
-    }
-
-    /// Any route of a path that passes a test.
-    fn any(&self, path: &[Cow<'_, str>], takes: &dyn Fn(&RouteId) -> bool) -> Option<RouteId> {
-        let of = |leaf: &Option<Leaf>| {
-            leaf.as_ref().and_then(|leaf| leaf.routes.iter().copied().find(|id| takes(id)))
-        };
-        let Some((first, rest)) = path.split_first() else {
-            return of(&self.end).or_else(|| of(&self.rest));
-        };
-        self.literals
-            .get(&**first)
-            .and_then(|node| node.any(rest, takes))
-            .or_else(|| {
-                let mut siblings = self.mixed.values();
-                siblings.find_map(|(mixed, node)| {
-                    mixed.matches_loosely(first).then(|| node.any(rest, takes)).flatten()
-                })
-            })
-            .or_else(|| self.any.as_ref().filter(|_| !first.is_empty())?.any(rest, takes))
-            .or_else(|| of(&self.rest))
-    }
-}
-
-/// The first two routes that tie: of the same host, method and specificity, with a path that both
-/// match.
-pub fn find_tie(routes: &[Route]) -> Option<(RouteId, RouteId)> {
-    type Key<'a> = (Option<String>, Vec<u32>, Vec<&'a str>);
-    let mut groups: HashMap<Key<'_>, Vec<(RouteId, &Methods, &PathPattern)>> = HashMap::new();
-    for (index, route) in routes.iter().enumerate().filter(|(_, route)| !route.deny) {
-        let id = RouteId(index);
-        let mut hosts: Vec<Option<String>> =
-            route.hosts.iter().map(|host| Some(host.shape())).collect();
-        if hosts.is_empty() {
-            hosts.push(None);
-        }
-        for (host, pattern) in
-            hosts.iter().flat_map(|host| route.paths.iter().map(move |pattern| (host, pattern)))
-        {
-            let literals = pattern.segments.iter().filter_map(|segment| match segment {
-                Segment::Literal(literal) => Some(&**literal),
-                Segment::Mixed(_) | Segment::Any(_) => None,
-            });
-            let group =
-                groups.entry((host.clone(), rank(pattern), literals.collect())).or_default();
-            let tied = group.iter().find(|(other, methods, known)| {
-                // Different patterns tie whatever their methods: no method makes one of them own
-                // the path.
-                let alike = known.same_shape(pattern);
-                let compete = *other == id || !alike || methods.overlap(&route.methods);
-                compete && may_overlap(known, pattern)
-            });
-            if let Some((other, ..)) = tied {
-                return Some((*other, id));
-            }
-            group.push((id, &route.methods, pattern));
-        }
-    }
-    None
-}
-
-/// Whether two patterns of one rank and the same literals may match one path.
-fn may_overlap(a: &PathPattern, b: &PathPattern) -> bool {
-    a.segments.iter().zip(&b.segments).all(|segments| match segments {
-        (Segment::Mixed(a), Segment::Mixed(b)) => a.may_overlap(b),
-        _ => true,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::samples;
+    use super::super::tie::find_tie;
     use super::*;
 
     fn route(name: &str, hosts: &[&str], path: &str, methods: &[&str]) -> Route {

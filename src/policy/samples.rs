@@ -4,13 +4,13 @@ use super::host::HostPattern;
 use super::path::Hazards;
 use super::pattern::PathPattern;
 use super::route::{Methods, Mode, Route, TokenMode};
-use super::router;
+use super::tree;
 
 /// A route that asks for nothing; no method is every one.
 pub fn route(name: &str, hosts: &[&str], paths: &[&str], methods: &[&str]) -> Route {
     let mut paths: Vec<PathPattern> =
         paths.iter().map(|path| PathPattern::parse(path, false).unwrap()).collect();
-    paths.sort_by_cached_key(|path| std::cmp::Reverse(router::rank(path)));
+    paths.sort_by_cached_key(|path| std::cmp::Reverse(tree::rank(path)));
     Route {
         name: name.into(),
         hosts: hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect(),

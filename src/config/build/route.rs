@@ -8,7 +8,7 @@ use crate::policy::host::HostPattern;
 use crate::policy::path::Hazards;
 use crate::policy::pattern::PathPattern;
 use crate::policy::route::{Methods, Route, TokenMode};
-use crate::policy::router;
+use crate::policy::{tie, tree};
 use crate::token::extract::{Carrier, MAX_CARRIERS};
 use crate::token::{Issuer, IssuerId};
 use hashbrown::HashMap;
@@ -38,7 +38,7 @@ impl Builder<'_> {
             }
             routes.push(route);
         }
-        if let Some((one, other)) = router::find_tie(&routes) {
+        if let Some((one, other)) = tie::find_tie(&routes) {
             let name = |id: crate::policy::RouteId| {
                 routes.get(id.0).map(|route| route.name.to_string()).unwrap_or_default()
             };
@@ -65,7 +65,7 @@ impl Builder<'_> {
         };
         check_name(name, &place.key("name"))?;
         let mut paths = self.paths(raw, place)?;
-        paths.sort_by_cached_key(|path| std::cmp::Reverse(router::rank(path)));
+        paths.sort_by_cached_key(|path| std::cmp::Reverse(tree::rank(path)));
         let hosts = hosts(raw.hosts.as_deref(), &place.key("hosts"))?;
         let token = match raw.token {
             None | Some(raw::Token::Required) => TokenMode::Required,
