@@ -19,6 +19,8 @@ pub fn name(metric: &str, labels: &[(&str, &str)]) -> String {
 
 /// Requests by `filter`, `route`, `outcome` (`allowed`, `denied`, `shadow_denied`) and `code`.
 pub const REQUESTS: &str = "claimgate_requests_total";
+/// Requests that the candidate would have decided otherwise, by its `route`.
+pub const DIFFERENCES: &str = "claimgate_candidate_differences_total";
 /// Always 1, by `version`.
 pub const INFO: &str = "claimgate_info";
 

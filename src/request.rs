@@ -46,12 +46,23 @@ impl Peer for UnknownPeer {
 pub struct Request<'a> {
     headers: &'a [Header<'a>],
     peer: &'a dyn Peer,
+    body: bool,
 }
 
 impl<'a> Request<'a> {
     /// A request with these headers, pseudo-headers included, in the order in which they arrived.
     pub fn new(headers: &'a [Header<'a>], peer: &'a dyn Peer) -> Self {
-        Self { headers, peer }
+        Self { headers, peer, body: false }
+    }
+
+    /// The same, with or without a body.
+    pub fn with_body(self, body: bool) -> Self {
+        Self { body, ..self }
+    }
+
+    /// Whether a body follows.
+    pub fn has_body(&self) -> bool {
+        self.body
     }
 
     /// All headers.

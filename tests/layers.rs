@@ -31,11 +31,11 @@ const RULES: [(&[&str], &[&str]); 8] = [
     (&["crate::engine"], &["filter/", "config/", "engine/"]),
     (
         &["crate::policy", "crate::identity", "crate::audit", "crate::response"],
-        &["filter/", "config/", "engine/", "policy/", "identity.rs", "audit/", "response.rs"],
+        &["filter/", "config/", "engine/", "policy/", "identity.rs", "audit/", "response/"],
     ),
     (
         &["crate::token"],
-        &["filter/", "config/", "engine/", "policy/", "identity.rs", "response.rs", "token/"],
+        &["filter/", "config/", "engine/", "policy/", "identity.rs", "response/", "token/"],
     ),
 ];
 

@@ -93,6 +93,17 @@ pub struct Decision<'a> {
     pub subject: Option<&'a str>,
     /// Whether refusals only count.
     pub shadow: bool,
+    /// What the candidate would decide, where that is something else.
+    pub candidate: Option<Candidate<'a>>,
+}
+
+/// What a candidate would decide.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Why it would refuse, if it would.
+    pub code: Option<Code>,
+    /// The name of its route.
+    pub route: Option<&'a str>,
 }
 
 impl<'a> Decision<'a> {
@@ -110,6 +121,7 @@ impl<'a> Decision<'a> {
             unverified: false,
             subject: None,
             shadow: false,
+            candidate: None,
         }
     }
 
@@ -134,7 +146,7 @@ impl<'a> Decision<'a> {
 pub struct Draft {
     members: Members,
     started: Timestamp,
-    refused_with: Option<u16>,
+    answered_with: Option<u16>,
 }
 
 /// What the end of a stream adds.
@@ -150,11 +162,12 @@ pub struct End {
 
 impl Draft {
     /// Drafts the record of a decision. `node` is Envoy's node id; there is no `request` where its
-    /// headers could not be had.
+    /// headers could not be had. `answered` is the status of the filter's own answer, if there is one.
     pub fn new(
         decision: &Decision<'_>,
         request: Option<&Request<'_>>,
         node: &str,
+        answered: Option<u16>,
         now: Timestamp,
     ) -> Self {
         let mut members = Members(String::with_capacity(1024));
@@ -164,13 +177,12 @@ impl Draft {
         }
         members.decision(decision);
         members.option("service.node.name", Some(node).filter(|node| !node.is_empty()));
-        let refused = decision.code.filter(|_| decision.verdict == Verdict::Denied);
-        Self { members, started: now, refused_with: refused.map(Code::status) }
+        Self { members, started: now, answered_with: answered }
     }
 
-    /// The status of the refusal that answered the request, if one did.
-    pub fn refused_with(&self) -> Option<u16> {
-        self.refused_with
+    /// The status of the filter's own answer, if there is one.
+    pub fn answered_with(&self) -> Option<u16> {
+        self.answered_with
     }
 
     /// The line, marker and all.
@@ -279,6 +291,10 @@ impl Members {
         self.text("claimgate.mode", if decision.shadow { "shadow" } else { "enforce" });
         if decision.verdict == Verdict::ShadowDenied {
             self.raw("claimgate.shadow", "true");
+        }
+        if let Some(candidate) = &decision.candidate {
+            self.text("claimgate.candidate.code", candidate.code.map_or(NO_CODE, Code::name));
+            self.option("claimgate.candidate.route", candidate.route);
         }
     }
 

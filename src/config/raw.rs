@@ -45,8 +45,10 @@ raw! {
         identity: Identity,
         audit: Audit,
         path_safety: PathSafety,
+        responses: Responses,
         max_token_bytes: Option<usize>,
         mode: Option<Mode>,
+        candidate: Option<Candidate>,
     }
 
     /// An issuer.
@@ -177,6 +179,42 @@ raw! {
     struct Audit {
         allowed: Option<Share>,
         denied: Option<Share>,
+    }
+
+    /// How refusals and preflights are answered.
+    #[allow(missing_docs, reason = "the interface names and explains each member")]
+    struct Responses {
+        cors: Option<Cors>,
+        body: BTreeMap<String, Body>,
+        login: Option<Login>,
+    }
+
+    /// Who may ask from another origin.
+    #[allow(missing_docs, reason = "the interface names and explains each member")]
+    struct Cors {
+        allow_origins: Option<Vec<String>>,
+        allow_credentials: bool,
+        expose_headers: Vec<String>,
+        max_age: Option<String>,
+    }
+
+    /// The body of a refusal.
+    #[allow(missing_docs, reason = "the interface names and explains each member")]
+    struct Body {
+        content_type: Option<String>,
+        text: Option<String>,
+    }
+
+    /// Where browsers log in.
+    #[allow(missing_docs, reason = "the interface names and explains each member")]
+    struct Login {
+        url: Option<String>,
+    }
+
+    /// A policy on trial.
+    #[allow(missing_docs, reason = "the interface names and explains each member")]
+    struct Candidate {
+        routes: Vec<Route>,
     }
 
     /// Path safety.

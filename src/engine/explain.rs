@@ -24,6 +24,7 @@ impl Engine {
         let path = SafePath::check(request.first(":path"), self.fold_case).ok();
         let method = request.first(":method").unwrap_or_default();
         let method = std::str::from_utf8(method).unwrap_or_default();
+        let method = outcome.preflight.as_ref().map_or(method, |preflight| preflight.method());
         let (Some(host), Some(path)) = (host, path) else {
             return Explanation { contenders: Vec::new(), condition: None };
         };

@@ -9,12 +9,13 @@ use crate::policy::condition::Context;
 use crate::policy::host;
 use crate::policy::operator::Truth;
 use crate::policy::path::{Hazards, SafePath, Segments};
-use crate::policy::recent::{Line, Recent};
+use crate::policy::recent::Line;
 use crate::policy::route::{Mode, Route, TokenMode};
-use crate::policy::router::{Match, Router};
+use crate::policy::router::Match;
+use crate::policy::table::Table;
 use crate::policy::template::{Bindings, Captured};
 use crate::request::{Request, split_query};
-use crate::response::{Code, Refusal};
+use crate::response::{self, Code, Preflight, Refusal, Response, Responses};
 use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
 use crate::token::verify::Failure;
@@ -32,13 +33,11 @@ pub struct Engine {
     /// Who may sign.
     pub issuers: Vec<Issuer>,
     /// What is open to whom.
-    pub routes: Vec<Route>,
-    /// The index of the routes that are not `deny`.
-    pub router: Router,
-    /// The index of the routes that are `deny`.
-    pub denials: Router,
-    /// The query parameters that carry a token on some route.
-    pub query_sources: Vec<Source>,
+    pub routes: Table,
+    /// Routes on trial: what they would decide is compared.
+    pub candidate: Option<Table>,
+    /// How refusals and preflights are answered.
+    pub responses: Responses,
     /// Identity headers.
     pub identity: Identity,
     /// Which decisions are recorded.
@@ -49,8 +48,6 @@ pub struct Engine {
     pub max_token_bytes: usize,
     /// Whether refusals refuse.
     pub mode: Mode,
-    /// The requests that were routed before.
-    pub recent: Recent,
     /// Keys, and what was found out of tokens by them: the one part that changes.
     pub trust: RefCell<Trust>,
 }
@@ -104,6 +101,19 @@ pub struct Outcome<'a> {
     pub unverified: Option<(IssuerId, Option<String>)>,
     /// The safe host.
     pub host: Option<Cow<'a, str>>,
+    /// The answer to a preflight, which is not forwarded.
+    pub preflight: Option<Preflight<'a>>,
+    /// What the candidate would decide, where that is something else.
+    pub difference: Option<Difference>,
+}
+
+/// What a candidate would decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The candidate's route.
+    pub route: Option<RouteId>,
+    /// Why it would refuse, if it would.
+    pub code: Option<Code>,
 }
 
 impl Outcome<'_> {
@@ -116,30 +126,41 @@ impl Outcome<'_> {
         }
     }
 
-    /// The refusal, enforced or not, or else the one of the token that `lenient` passed over.
-    pub fn refused(&self) -> Option<&Refusal> {
-        self.refusal.as_ref().or(self.shadowed.as_ref()).or(self.lenient.as_ref())
-    }
-}
-
-impl Engine {
-    /// Decides on a request.
-    pub fn decide<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
-        let mut outcome = Outcome {
+    fn new(mode: Mode, edits: Edits<'_>) -> Outcome<'_> {
+        Outcome {
             refusal: None,
             shadowed: None,
             lenient: None,
-            edits: self.strip(request),
+            edits,
             route: None,
-            mode: self.mode,
+            mode,
             token_sent: false,
             places: 0,
             token: None,
             awaits_keys: false,
             unverified: None,
             host: None,
-        };
-        let judged = self.judge(request, now, &mut outcome);
+            preflight: None,
+            difference: None,
+        }
+    }
+
+    /// The refusal, enforced or not.
+    fn enforced(&self) -> Option<&Refusal> {
+        self.refusal.as_ref().or(self.shadowed.as_ref())
+    }
+
+    /// The refusal, enforced or not, or else the one of the token that `lenient` passed over.
+    pub fn refused(&self) -> Option<&Refusal> {
+        self.enforced().or(self.lenient.as_ref())
+    }
+}
+
+impl Engine {
+    /// Decides on a request.
+    pub fn decide<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
+        let mut outcome = Outcome::new(self.mode, self.strip(request));
+        let judged = self.judge(&self.routes, request, now, &mut outcome);
         match judged {
             Ok(()) => self.remove_token(request, &mut outcome),
             Err(refusal) if outcome.mode == Mode::Shadow => {
@@ -151,13 +172,43 @@ impl Engine {
                 outcome.edits.extend(self.hide_token(request));
             }
         }
+        if let Some(candidate) = &self.candidate {
+            outcome.difference = self.compare(candidate, request, now, &outcome);
+        }
         outcome
+    }
+
+    /// What a candidate would decide, if that is something else. It makes no request wait.
+    fn compare(
+        &self,
+        candidate: &Table,
+        request: &Request<'_>,
+        now: Timestamp,
+        live: &Outcome<'_>,
+    ) -> Option<Difference> {
+        let mut trial = Outcome::new(self.mode, Edits::new());
+        let judged = self.judge(candidate, request, now, &mut trial);
+        let code = judged.err().map(|refusal| refusal.code);
+        let differs = code != live.enforced().map(|refusal| refusal.code);
+        (differs && !trial.awaits_keys && !live.awaits_keys)
+            .then_some(Difference { route: trial.route, code })
+    }
+
+    /// The answer to a request that does not reach the upstream.
+    pub fn answer(&self, request: &Request<'_>, outcome: &Outcome<'_>) -> Option<Response> {
+        match (&outcome.refusal, &outcome.preflight) {
+            (Some(refusal), _) => {
+                let sent = outcome.token_sent;
+                Some(response::render(refusal, &self.name, sent, Some(request), &self.responses))
+            }
+            (None, Some(preflight)) => Some(preflight.answer()),
+            (None, None) => None,
+        }
     }
 
     /// Takes every token out of the path of a refused request: Envoy's access log prints it.
     pub fn hide_token(&self, request: &Request<'_>) -> Option<Edit<'static>> {
-        let path = extract::without_parameters(request, self.query_sources.iter())?;
-        Some(Edit::Replace(":path", path))
+        self.responses.without_tokens(request).map(|path| Edit::Replace(":path", path))
     }
 
     /// The identity headers that an admitted request is given, none of which is there any more.
@@ -200,6 +251,13 @@ impl Engine {
             },
             unverified: unverified.is_some(),
             subject: token.and_then(VerifiedToken::subject),
+            candidate: outcome.difference.map(|difference| audit::Candidate {
+                code: difference.code,
+                route: difference
+                    .route
+                    .and_then(|id| self.candidate.as_ref()?.get(id.0))
+                    .map(|route| &*route.name),
+            }),
             shadow: outcome.mode == Mode::Shadow,
         }
     }
@@ -223,37 +281,48 @@ impl Engine {
     /// The way of a request (interface 1.1).
     fn judge<'a>(
         &'a self,
+        table: &'a Table,
         request: &Request<'a>,
         now: Timestamp,
         outcome: &mut Outcome<'a>,
     ) -> Result<(), Refusal> {
+        let preflight = self.responses.preflight(request);
         let line = Line {
             authority: request.first(":authority").unwrap_or_default(),
             path: split_query(request.first(":path").unwrap_or_default()).0,
-            method: request.first(":method").unwrap_or_default(),
+            // A preflight asks for what is to come.
+            method: match &preflight {
+                Some(preflight) => preflight.method().as_bytes(),
+                None => request.first(":method").unwrap_or_default(),
+            },
         };
         let method = std::str::from_utf8(line.method).unwrap_or_default();
-        let (route, path) = match self.known_route(&line, outcome) {
+        let (route, path) = match known_route(table, &line, outcome) {
             Some(route) => (route, Segments::new()),
             None => {
                 let host = host::normalise(request.first(":authority"))
                     .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))?;
                 let host = &**outcome.host.insert(host);
-                let (route, path) = self.route(request, host, method, &mut outcome.route)?;
+                let (route, path) = self.route(table, request, host, method, &mut outcome.route)?;
                 if let Some(id) = outcome.route
                     && !route.asks_for_captures()
                     && path.hazards() == Hazards::default()
                 {
-                    self.recent.keep(&line, host, id);
+                    table.recent.keep(&line, host, id);
                 }
                 (route, path.into_plain())
             }
         };
-        let host = outcome.host.as_deref().unwrap_or_default();
-        check_upgrade(request, route)?;
         if route.mode == Mode::Shadow {
             outcome.mode = Mode::Shadow;
         }
+        if preflight.is_some() {
+            // In shadow mode the upstream goes on to answer.
+            outcome.preflight = preflight.filter(|_| outcome.mode == Mode::Enforce);
+            return Ok(());
+        }
+        let host = outcome.host.as_deref().unwrap_or_default();
+        check_upgrade(request, route)?;
         if route.token == TokenMode::None && route.require.is_none() {
             return Ok(());
         }
@@ -288,7 +357,9 @@ impl Engine {
         let context = self.context(request, route, host, method, &path, outcome);
         let evaluate = || condition.evaluate(&context) == Truth::True;
         let holds = match (token, outcome.route) {
-            (Some(token), Some(id)) if route.by_token_alone => token.holds(id.0, evaluate),
+            (Some(token), Some(id)) if route.by_token_alone => {
+                token.holds(table.note(id), evaluate)
+            }
             _ => evaluate(),
         };
         if holds {
@@ -323,18 +394,10 @@ impl Engine {
         }
     }
 
-    /// The route of a request that was routed before.
-    fn known_route<'a>(&'a self, line: &Line<'a>, outcome: &mut Outcome<'a>) -> Option<&'a Route> {
-        let (host, id) = self.recent.find(line)?;
-        let route = self.routes.get(id.0)?;
-        outcome.host = Some(Cow::Borrowed(host));
-        outcome.route = Some(id);
-        Some(route)
-    }
-
     /// Finds the route that owns a request, under every reading of its path.
     fn route<'e, 'r>(
-        &'e self,
+        &self,
+        table: &'e Table,
         request: &Request<'r>,
         host: &str,
         method: &str,
@@ -343,13 +406,13 @@ impl Engine {
         let ambiguous = |reason| Refusal::new(Code::PathAmbiguous, reason);
         let safe = SafePath::check(request.first(":path"), self.fold_case).map_err(ambiguous)?;
         for path in safe.readings() {
-            let denied = self.denials.find_any(&self.routes, host, path, method);
+            let denied = table.denials.find_any(table, host, path, method);
             if let Some(id) = denied {
                 *found = Some(id);
                 return Err(Refusal::new(Code::RouteDenied, "a deny route matches"));
             }
         }
-        let find = |path| self.router.find(&self.routes, host, path, method);
+        let find = |path| table.open.find(table, host, path, method);
         let first = find(safe.plain());
         if safe.others().iter().any(|path| find(path) != first) {
             return Err(ambiguous("path whose readings take different routes"));
@@ -372,7 +435,7 @@ impl Engine {
         };
         let lost =
             || Refusal::new(Code::InternalError, "the index names a route that is not there");
-        let route = self.routes.get(id.0).ok_or_else(lost)?;
+        let route = table.get(id.0).ok_or_else(lost)?;
         *found = Some(id);
         if !safe.hazards().within(route.relaxed) {
             return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
@@ -429,6 +492,19 @@ impl Engine {
             });
         }
     }
+}
+
+/// The route of a request that was routed before.
+fn known_route<'a>(
+    table: &'a Table,
+    line: &Line<'a>,
+    outcome: &mut Outcome<'a>,
+) -> Option<&'a Route> {
+    let (host, id) = table.recent.find(line)?;
+    let route = table.get(id.0)?;
+    outcome.host = Some(Cow::Borrowed(host));
+    outcome.route = Some(id);
+    Some(route)
 }
 
 fn check_upgrade(request: &Request<'_>, route: &Route) -> Result<(), Refusal> {

@@ -3,10 +3,10 @@
 use super::host::{self, Denied, Map};
 use super::root::Gate;
 use crate::audit::{Decision, Draft, End, Verdict};
-use crate::engine::{Edit, Engine, Outcome};
+use crate::engine::Edit;
 use crate::policy::route::Mode;
 use crate::request::{CertificateField, Peer, Request};
-use crate::response::{self, Code, Protocol, Refusal};
+use crate::response::{self, Code, Refusal};
 use crate::time::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -25,6 +25,8 @@ pub struct Http {
 
 /// A stream whose request waits, or has waited.
 pub struct Pending {
+    /// Whether its request has a body.
+    body: bool,
     waits: Cell<bool>,
     draft: RefCell<Option<Draft>>,
 }
@@ -37,7 +39,7 @@ impl Pending {
 
     /// Decides on its request again; the host has to be acting for its stream.
     pub fn retry(&self, gate: &Gate, may_wait: bool) -> Step {
-        let (step, draft) = step(gate, may_wait);
+        let (step, draft) = step(gate, self.body, may_wait);
         self.waits.set(step == Step::Wait);
         self.draft.replace(draft);
         step
@@ -49,8 +51,8 @@ impl Pending {
 pub enum Step {
     /// It goes on.
     Pass,
-    /// It was answered.
-    Refused,
+    /// It was answered: refused, or a preflight.
+    Answered,
     /// It is not decided yet.
     Wait,
 }
@@ -117,16 +119,16 @@ impl Drop for Http {
 impl Context for Http {}
 
 impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let (step, draft) = step(&self.gate, self.gate.waiting.has_room());
+    fn on_http_request_headers(&mut self, _: usize, ended: bool) -> Action {
+        let (step, draft) = step(&self.gate, !ended, self.gate.waiting.has_room());
         self.draft = draft;
         match step {
             Step::Pass => Action::Continue,
-            Step::Refused => Action::Pause,
+            Step::Answered => Action::Pause,
             Step::Wait => {
                 let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-                let pending =
-                    Rc::new(Pending { waits: Cell::new(true), draft: RefCell::default() });
+                let (waits, draft) = (Cell::new(true), RefCell::default());
+                let pending = Rc::new(Pending { body: !ended, waits, draft });
                 self.pending = Some(Rc::clone(&pending));
                 self.gate.waiting.push(self.context, pending, now);
                 self.gate.hurry();
@@ -158,7 +160,7 @@ impl HttpContext for Http {
             return;
         };
         let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-        let status = draft.refused_with().or_else(|| {
+        let status = draft.answered_with().or_else(|| {
             let code = host::property("response\0code")?;
             let code = u64::from_le_bytes(*code.first_chunk::<8>()?);
             u16::try_from(code).ok().filter(|code| *code != 0)
@@ -172,28 +174,35 @@ impl HttpContext for Http {
 
 /// Decides on the request of the stream that the host is acting for, and carries that out. Whatever is
 /// decided leaves the draft of a record, if it is to have one.
-fn step(gate: &Gate, may_wait: bool) -> (Step, Option<Draft>) {
+fn step(gate: &Gate, body: bool, may_wait: bool) -> (Step, Option<Draft>) {
     let mut draft = None;
-    match decide(gate, may_wait, &mut draft) {
+    match decide(gate, body, may_wait, &mut draft) {
         Ok(step) => (step, draft),
-        Err(why) => (Step::Refused, Some(refuse(gate, &why))),
+        Err(why) => (Step::Answered, Some(refuse(gate, &why))),
     }
 }
 
-fn decide(gate: &Gate, may_wait: bool, draft: &mut Option<Draft>) -> Result<Step, Fault> {
+fn decide(
+    gate: &Gate,
+    body: bool,
+    may_wait: bool,
+    draft: &mut Option<Draft>,
+) -> Result<Step, Fault> {
     let engine = gate.engine.as_ref().ok_or(CLOSED)?;
     let now = host::now()?;
     let map = host::header_map(Map::RequestHeaders)?;
     let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
-    let request = Request::new(&headers, &HostPeer);
+    let request = Request::new(&headers, &HostPeer).with_body(body);
     let outcome = engine.decide(&request, now);
     if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
         return Ok(Step::Wait);
     }
     let verdict = outcome.verdict();
-    if engine.audit.records(verdict) {
+    let answer = engine.answer(&request, &outcome);
+    if engine.audit.records(verdict) || outcome.difference.is_some() {
+        let status = answer.as_ref().map(|answer| answer.status);
         let decision = engine.describe(&outcome);
-        *draft = Some(Draft::new(&decision, Some(&request), &gate.node, now));
+        *draft = Some(Draft::new(&decision, Some(&request), &gate.node, status, now));
     }
     for edit in &outcome.edits {
         apply(edit)?;
@@ -202,12 +211,17 @@ fn decide(gate: &Gate, may_wait: bool, draft: &mut Option<Draft>) -> Result<Step
         host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
     }
     host::set_property("claimgate", &engine.filter_state(&outcome))?;
-    let step = carry_out(engine, &request, &outcome)?;
+    if let Some(answer) = &answer {
+        host::respond(answer)?;
+    }
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
         let code = outcome.refused().map(|refusal| refusal.code);
         counters.count(outcome.route, verdict, code);
+        if let Some(difference) = &outcome.difference {
+            counters.count_difference(difference.route);
+        }
     }
-    Ok(step)
+    Ok(if answer.is_some() { Step::Answered } else { Step::Pass })
 }
 
 /// Refuses a request on which no decision could be carried out.
@@ -222,7 +236,10 @@ fn refuse(gate: &Gate, why: &Fault) -> Draft {
     let map = host::header_map(Map::RequestHeaders).ok();
     let headers = map.as_deref().and_then(host::pairs);
     let request = headers.as_deref().map(|headers| Request::new(headers, &HostPeer));
-    let draft = Draft::new(&decision, request.as_ref(), &gate.node, now);
+    let refusal = Refusal::new(Code::InternalError, "");
+    let responses = gate.engine.as_ref().map_or(&gate.responses, |engine| &engine.responses);
+    let response = response::render(&refusal, gate.name(), false, request.as_ref(), responses);
+    let draft = Draft::new(&decision, request.as_ref(), &gate.node, Some(response.status), now);
     // What can still be told or hidden is; the refusal stands all the same.
     let _ = host::set_property("claimgate", &decision.filter_state());
     if let (Some(engine), Some(request)) = (&gate.engine, &request)
@@ -230,10 +247,6 @@ fn refuse(gate: &Gate, why: &Fault) -> Draft {
     {
         let _ = apply(&edit);
     }
-    let header = |name| request.as_ref().and_then(|request| request.first(name));
-    let (protocol, id) = (Protocol::of(header("content-type")), header("x-request-id"));
-    let refusal = Refusal::new(Code::InternalError, "");
-    let response = response::render(&refusal, gate.name(), false, protocol, id);
     if host::respond(&response).is_err() {
         // The host takes no answer either. A trap makes Envoy refuse the request; anything else
         // would leave it open or hanging.
@@ -251,17 +264,6 @@ fn apply(edit: &Edit<'_>) -> Result<(), Denied> {
             host::add_header(Map::RequestHeaders, name, value)
         }
     }
-}
-
-fn carry_out(engine: &Engine, request: &Request<'_>, outcome: &Outcome<'_>) -> Result<Step, Fault> {
-    let Some(refusal) = &outcome.refusal else {
-        return Ok(Step::Pass);
-    };
-    let protocol = Protocol::of(request.first("content-type"));
-    let id = request.first("x-request-id");
-    let response = response::render(refusal, &engine.name, outcome.token_sent, protocol, id);
-    host::respond(&response)?;
-    Ok(Step::Refused)
 }
 
 /// The connection, asked by properties.

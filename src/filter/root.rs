@@ -8,6 +8,7 @@ use super::waiting::Waiting;
 use crate::config;
 use crate::engine::Engine;
 use crate::metrics;
+use crate::response::Responses;
 use crate::token::keyring::RemoteId;
 use crate::token::signature::Hosted;
 use hashbrown::HashMap;
@@ -26,6 +27,8 @@ const FAST_TICK: u32 = 50;
 pub struct Gate {
     /// The policy; none refuses every request.
     pub engine: Option<Engine>,
+    /// How a closed gate answers.
+    pub responses: Responses,
     /// What prepares keys.
     pub backend: Hosted,
     /// The fetches that are under way, by the host's names for them.
@@ -50,6 +53,7 @@ impl Gate {
     fn new(engine: Option<Engine>, backend: Hosted) -> Self {
         Self {
             engine,
+            responses: Responses::default(),
             backend,
             calls: RefCell::default(),
             waiting: Waiting::default(),

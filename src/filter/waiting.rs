@@ -68,7 +68,7 @@ impl Waiting {
                         gate.tell(&denied);
                     }
                 }
-                Step::Refused => {}
+                Step::Answered => {}
             }
         }
         if let Err(denied) = host::set_effective_context(root) {

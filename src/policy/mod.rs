@@ -6,11 +6,13 @@ pub mod host;
 pub mod operator;
 pub mod path;
 pub mod pattern;
+pub mod reach;
 pub mod recent;
 pub mod route;
 pub mod router;
 #[cfg(test)]
 mod samples;
+pub mod table;
 pub mod template;
 pub mod tie;
 pub mod trace;

@@ -26,11 +26,11 @@ pub enum Match {
 /// name none.
 #[derive(Debug, Default)]
 pub struct Router {
-    exact: HashMap<Box<str>, Node>,
-    capture: HashMap<Box<str>, Node>,
-    under: HashMap<Box<str>, Node>,
-    every: Node,
-    unnamed: Node,
+    pub(super) exact: HashMap<Box<str>, Node>,
+    pub(super) capture: HashMap<Box<str>, Node>,
+    pub(super) under: HashMap<Box<str>, Node>,
+    pub(super) every: Node,
+    pub(super) unnamed: Node,
     /// Whether any route names a host.
     named: bool,
     /// Whether there is any route.
@@ -123,7 +123,7 @@ impl Router {
         let trees = trees.chain(parents().next().and_then(|parent| self.capture.get(parent)));
         let trees = trees.chain(parents().filter_map(|parent| self.under.get(parent)));
         let mut trees = trees.chain([&self.every, &self.unnamed]);
-        trees.find_map(|tree| tree.any(path, &takes))
+        trees.find_map(|tree| tree.find_any(path, &takes))
     }
 
     /// The tree of the most specific kind of host that any route names.
@@ -143,7 +143,7 @@ impl Router {
 }
 
 /// What follows the first label, the second, and so on.
-fn ancestors(host: &str) -> impl Iterator<Item = &str> {
+pub(super) fn ancestors(host: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(host.split_once('.').map(|(_, parent)| parent), |parent| {
         parent.split_once('.').map(|(_, parent)| parent)
     })

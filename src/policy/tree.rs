@@ -80,6 +80,37 @@ impl Node {
             .push(route);
     }
 
+    /// The leaf of the patterns that end here, or of those that end in `**`.
+    pub fn leaf(&self, rest: bool) -> Option<&Leaf> {
+        if rest { self.rest.as_ref() } else { self.end.as_ref() }
+    }
+
+    /// The node behind a literal segment.
+    pub fn literal(&self, literal: &str) -> Option<&Self> {
+        self.literals.get(literal)
+    }
+
+    /// The node behind a segment that is wild as a whole.
+    pub fn any(&self) -> Option<&Self> {
+        self.any.as_deref()
+    }
+
+    /// The node behind a mixed segment that matches the same texts.
+    pub fn alike(&self, mixed: &Mixed) -> Option<&Self> {
+        self.mixed.find(mixed)
+    }
+
+    /// The nodes behind mixed segments that match a text if their stars take any text.
+    pub fn loosely(&self, text: &str) -> Vec<&Self> {
+        let mut nodes = Vec::new();
+        self.mixed.each(text, &mut |mixed, node| {
+            if mixed.matches_loosely(text) {
+                nodes.push(node);
+            }
+        });
+        nodes
+    }
+
     /// The most specific leaf of a path. Each node is visited once at most.
     pub fn find(&self, path: &[Cow<'_, str>], stars: Stars) -> Option<&Leaf> {
         let Some((first, rest)) = path.split_first() else {
@@ -103,26 +134,29 @@ impl Node {
     }
 
     /// Any route of a path that passes a test; stars take any text.
-    pub fn any(&self, path: &[Cow<'_, str>], takes: &dyn Fn(&RouteId) -> bool) -> Option<RouteId> {
+    pub fn find_any(
+        &self,
+        path: &[Cow<'_, str>],
+        takes: &dyn Fn(&RouteId) -> bool,
+    ) -> Option<RouteId> {
         let of = |leaf: &Option<Leaf>| {
             leaf.as_ref().and_then(|leaf| leaf.routes.iter().copied().find(|id| takes(id)))
         };
         let Some((first, rest)) = path.split_first() else {
             return of(&self.end).or_else(|| of(&self.rest));
         };
-        self.literals
-            .get(&**first)
-            .and_then(|node| node.any(rest, takes))
+        self.literal(first)
+            .and_then(|node| node.find_any(rest, takes))
             .or_else(|| {
                 let mut found = None;
                 self.mixed.each(first, &mut |mixed, node| {
                     if found.is_none() && mixed.matches_loosely(first) {
-                        found = node.any(rest, takes);
+                        found = node.find_any(rest, takes);
                     }
                 });
                 found
             })
-            .or_else(|| self.any.as_ref().filter(|_| !first.is_empty())?.any(rest, takes))
+            .or_else(|| self.any().filter(|_| !first.is_empty())?.find_any(rest, takes))
             .or_else(|| of(&self.rest))
     }
 }
@@ -149,26 +183,31 @@ impl Equivalent<(Box<str>, Box<str>)> for Ends<'_> {
 impl Siblings {
     /// The node behind a segment; segments that match the same texts share it.
     fn child(&mut self, mixed: &Mixed) -> &mut Node {
+        let id = self.place(mixed).unwrap_or_else(|| {
+            let (id, (first, last)) = (self.children.len(), mixed.ends());
+            self.by_ends.entry((first.into(), last.into())).or_default().push(id);
+            self.children.push((mixed.clone(), Node::default()));
+            let lengths = (first.len(), last.len());
+            if !self.lengths.contains(&lengths) {
+                self.lengths.push(lengths);
+            }
+            id
+        });
+        #[allow(clippy::indexing_slicing, reason = "an id is the place of a child")]
+        &mut self.children[id].1
+    }
+
+    fn find(&self, mixed: &Mixed) -> Option<&Node> {
+        self.children.get(self.place(mixed)?).map(|(_, node)| node)
+    }
+
+    fn place(&self, mixed: &Mixed) -> Option<usize> {
         let (first, last) = mixed.ends();
-        let ids = self.by_ends.entry((first.into(), last.into())).or_default();
+        let mut ids = self.by_ends.get(&Ends(first, last)).into_iter().flatten().copied();
         let alike = |id: &usize| {
             self.children.get(*id).is_some_and(|(known, _)| known.shape() == mixed.shape())
         };
-        let id = match ids.iter().copied().find(alike) {
-            Some(id) => id,
-            None => {
-                let id = self.children.len();
-                ids.push(id);
-                self.children.push((mixed.clone(), Node::default()));
-                let lengths = (first.len(), last.len());
-                if !self.lengths.contains(&lengths) {
-                    self.lengths.push(lengths);
-                }
-                id
-            }
-        };
-        #[allow(clippy::indexing_slicing, reason = "an id is the place of a child")]
-        &mut self.children[id].1
+        ids.find(alike)
     }
 
     /// Tells those that may match a text.

@@ -4,6 +4,7 @@ mod condition;
 mod identity;
 mod issuer;
 mod keys;
+mod responses;
 mod route;
 
 use super::error::{ConfigError, Place, Warning};
@@ -11,9 +12,8 @@ use super::raw;
 use crate::audit::Selection;
 use crate::engine::Engine;
 use crate::policy::path::Hazards;
-use crate::policy::recent::Recent;
 use crate::policy::route::Mode;
-use crate::policy::router::Router;
+use crate::policy::table::Table;
 use crate::token::extract::Source;
 use crate::token::keyring::Keyring;
 use crate::token::signature::SignatureBackend;
@@ -103,14 +103,26 @@ pub fn build(
         keyring.push(keys.own, keys.remote);
     }
     builder.check_conditions(&top.key("conditions"))?;
-    let routes = builder.routes(&config.routes, &config.defaults, &issuers, &top)?;
+    let routes = builder.routes(&config.routes, &config.defaults, &issuers, &top, &top)?;
+    let candidate = config.candidate.as_ref().map(|raw| {
+        let place = top.key("candidate");
+        builder.routes(&raw.routes, &config.defaults, &issuers, &place, &top)
+    });
+    let candidate =
+        candidate.transpose()?.map(|routes_on_trial| Table::new(routes_on_trial, routes.len()));
+    let routes = Table::new(routes, 0);
+    builder.warn_of_unreachable(&routes, &top);
+    if let Some(candidate) = &candidate {
+        builder.warn_of_unreachable(candidate, &top.key("candidate"));
+    }
     let identity = builder.identity(&config.identity, &issuers, &top.key("identity"))?;
     let max_token_bytes = config.max_token_bytes.unwrap_or(MAX_TOKEN_BYTES);
     if max_token_bytes == 0 {
         return Err(top.key("max_token_bytes").error("found 0, expected at least 1"));
     }
     let mut query_sources: Vec<Source> = Vec::new();
-    for carrier in routes.iter().flat_map(|route| &route.carriers) {
+    let tables = std::iter::once(&routes).chain(&candidate);
+    for carrier in tables.flat_map(|table| table.iter()).flat_map(|route| &route.carriers) {
         if matches!(carrier.source, Source::Query { .. })
             && !query_sources.contains(&carrier.source)
         {
@@ -119,11 +131,10 @@ pub fn build(
     }
     let engine = Engine {
         name,
-        query_sources,
         issuers,
-        router: Router::new(&routes, false),
-        denials: Router::new(&routes, true),
         routes,
+        candidate,
+        responses: responses::responses(&config.responses, query_sources, &top.key("responses"))?,
         identity,
         audit: Selection {
             allowed: config.audit.allowed != Some(raw::Share::None),
@@ -132,7 +143,6 @@ pub fn build(
         fold_case: builder.fold_case,
         max_token_bytes,
         mode: mode(config.mode),
-        recent: Recent::default(),
         trust: RefCell::new(Trust::new(keyring)),
     };
     Ok(Loaded { engine, warnings: builder.warnings })

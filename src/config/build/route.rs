@@ -1,14 +1,16 @@
 //! Routes: hosts, paths, methods, and what they ask.
 
-use super::{Builder, check_name, check_not_empty, mode};
+use super::{Builder, check_name, check_not_empty, list, mode};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
 use crate::policy::condition::{Condition, Part};
 use crate::policy::host::HostPattern;
 use crate::policy::path::Hazards;
 use crate::policy::pattern::PathPattern;
+use crate::policy::reach::Shadow;
 use crate::policy::route::{Methods, Route, TokenMode};
-use crate::policy::{tie, tree};
+use crate::policy::table::Table;
+use crate::policy::{RouteId, tie, tree};
 use crate::token::extract::{Carrier, MAX_CARRIERS};
 use crate::token::{Issuer, IssuerId};
 use hashbrown::HashMap;
@@ -19,9 +21,10 @@ impl Builder<'_> {
         raws: &[raw::Route],
         defaults: &raw::Defaults,
         issuers: &[Issuer],
+        above: &Place,
         top: &Place,
     ) -> Result<Vec<Route>, ConfigError> {
-        let place = top.key("routes");
+        let place = above.key("routes");
         if raws.is_empty() {
             self.warnings.push(place.warning("no route, so that every request is refused"));
         }
@@ -32,14 +35,15 @@ impl Builder<'_> {
             let route = self.route(raw, defaults, issuers, &place, top)?;
             let name = raw.name.as_deref().unwrap_or_default();
             if let Some(other) = names.insert(name, index) {
-                return Err(place.key("name").error(format!(
-                    "`{name}` is the name of `routes[{other}]` too: names are unique"
-                )));
+                let other = above.key("routes").index(other);
+                return Err(place
+                    .key("name")
+                    .error(format!("`{name}` is the name of `{other}` too: names are unique")));
             }
             routes.push(route);
         }
         if let Some((one, other)) = tie::find_tie(&routes) {
-            let name = |id: crate::policy::RouteId| {
+            let name = |id: RouteId| {
                 routes.get(id.0).map(|route| route.name.to_string()).unwrap_or_default()
             };
             return Err(place.index(other.0).error(format!(
@@ -50,6 +54,26 @@ impl Builder<'_> {
             )));
         }
         Ok(routes)
+    }
+
+    /// Warns of routes that no request ever takes.
+    pub(super) fn warn_of_unreachable(&mut self, table: &Table, above: &Place) {
+        let name = |id: &RouteId| table.get(id.0).map_or("", |route| &route.name);
+        for (id, shadow) in table.unreachable() {
+            let place = above.key("routes").index(id.0);
+            let why = match &shadow {
+                Shadow::Denied(by) => {
+                    format!("deny route `{}` refuses all that it matches", name(by))
+                }
+                Shadow::Owned(by) => {
+                    let mut by: Vec<&str> = by.iter().map(name).collect();
+                    by.sort_unstable();
+                    by.dedup();
+                    format!("all that it matches is owned by {}", list(by.into_iter()))
+                }
+            };
+            self.warnings.push(place.warning(format!("`{}` can never win: {why}", name(&id))));
+        }
     }
 
     fn route(

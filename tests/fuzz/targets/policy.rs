@@ -11,7 +11,6 @@ use claimgate::policy::operator::Truth;
 use claimgate::policy::route::{Mode, Route, TokenMode};
 use claimgate::policy::template::{Bindings, Captured};
 use claimgate::request::{Header, Request, UnknownPeer};
-use claimgate::response::{self, Protocol};
 use claimgate::time::Timestamp;
 use claimgate::token::VerifiedToken;
 use claimgate::token::signature::Portable;
@@ -222,7 +221,7 @@ impl Policy {
         let state: Value = serde_json::from_str(&decision.filter_state()).unwrap();
         assert_eq!(state["decision"], outcome.verdict().name());
         let now = Timestamp::from_secs(NOW);
-        let line = Draft::new(&decision, Some(request), "node", now).finish(&End {
+        let line = Draft::new(&decision, Some(request), "node", None, now).finish(&End {
             status: None,
             client: None,
             now,
@@ -230,14 +229,14 @@ impl Policy {
         assert!(!line.chars().any(|c| c.is_control()), "a record of more than one line: {line}");
         let (_, record) = line.split_once(' ').unwrap();
         serde_json::from_str::<Value>(record).unwrap();
-        let Some(refusal) = &outcome.refusal else { return };
-        let response =
-            response::render(refusal, &engine.name, outcome.token_sent, Protocol::Http, None);
+        let Some(response) = engine.answer(request, outcome) else { return };
         assert!(response.status >= 400);
         for (name, value) in &response.headers {
             assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{name}: {value}");
         }
-        serde_json::from_slice::<Value>(&response.body).unwrap();
+        if response.grpc_status.is_none() {
+            serde_json::from_slice::<Value>(&response.body).unwrap();
+        }
         for token in tokens(request) {
             for told in [&line, &decision.filter_state(), &format!("{outcome:?} {response:?}")] {
                 assert!(!told.contains(token), "{told} shows {token}");
