@@ -16,11 +16,13 @@ mod harness;
 
 mod algorithms;
 mod audit;
+mod candidate;
 mod certificates;
 mod claims;
 mod compact;
 mod conditions;
 mod configuration;
+mod cross_origin;
 mod grpc;
 mod host_denies;
 mod host_safety;
