@@ -178,6 +178,7 @@ impl RootContext for Root {
         };
         let plugin = host::property("plugin_name").unwrap_or_default();
         let plugin = String::from_utf8_lossy(&plugin);
+        let started = host::now().ok();
         let backend = Hosted::probe(host::verify_signature);
         let mut loaded = match config::load(&bytes, &plugin, &environment, &backend) {
             Ok(loaded) => loaded,
@@ -200,10 +201,14 @@ impl RootContext for Root {
             Ok(()) => {
                 gate.tick();
                 if let Some(engine) = &gate.engine {
+                    let taken = started.zip(host::now().ok()).map(|(started, now)| {
+                        now.as_millis().saturating_sub(started.as_millis())
+                    });
                     info!(
-                        "claimgate {}: `{}` loaded, routes: {}, issuers: {}, the host verifies: {:?}",
+                        "claimgate {}: `{}` loaded in {} ms, routes: {}, issuers: {}, the host verifies: {:?}",
                         env!("CARGO_PKG_VERSION"),
                         engine.name,
+                        taken.unwrap_or_default(),
                         engine.routes.len(),
                         engine.issuers.len(),
                         backend.proven()
