@@ -5,6 +5,7 @@ mod check;
 mod document;
 mod keys;
 mod output;
+mod testing;
 mod token;
 
 use clap::{Parser, Subcommand};
@@ -30,6 +31,9 @@ enum Verb {
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// Runs policy tests: requests and claims, and what is to be decided. Exit status: 0 all hold, 1 some
+    /// fail, 2 cannot run.
+    Test(testing::Arguments),
     /// Issues development tokens, and shows what a token says.
     #[command(subcommand)]
     Token(token::Verb),
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let done = match verb {
         Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb).map(|()| ExitCode::SUCCESS),
+        Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {

@@ -1,0 +1,177 @@
+//! Policy tests and `explain`, driven as a user drives them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The secret of `tests/policies/logs.yaml`.
+const SECRET: (&str, &str) = ("CLAIMGATE_TEST_SECRET", "the secret of the policy tests, 32 bytes");
+
+const CASES: &str = "tests/policies/logs-cases.yaml";
+
+fn claimgate(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_claimgate"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove(SECRET.0)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// The exit status, standard output and standard error.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    told(&claimgate(arguments, &[]))
+}
+
+fn told(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A folder of its own for a test, with these files.
+fn folder(name: &str, files: &[(&str, &str)]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    folder
+}
+
+/// The path of a file of cases for `tests/policies/logs.yaml`.
+fn cases(name: &str, cases: &str) -> String {
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies/logs.yaml");
+    let text = format!("configuration: {}\ncases:\n{cases}", policy.display());
+    folder(name, &[("cases.yaml", &text)]).join("cases.yaml").display().to_string()
+}
+
+#[test]
+fn cases_that_hold_need_no_secret() {
+    let (status, out, err) = run(&["test", CASES]);
+    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.ends_with("19 cases: 19 hold, 0 fail\n"), "{out}");
+    let (status, out, _) = run(&["test", "--filter", "deletes[", CASES]);
+    assert_eq!(status, Some(0));
+    assert_eq!(out.lines().count(), 5, "{out}");
+}
+
+#[test]
+fn a_case_that_fails_says_why() {
+    let file = cases(
+        "fails",
+        "  - name: bob deletes
+    request: DELETE /logs/prod/1
+    claims: { sub: bob, roles: [log-reader] }
+    expect: { decision: allowed, route: delete-logs, headers: { x-user-id: bob } }
+  - { name: health, request: GET /healthz, expect: allowed }
+",
+    );
+    let (status, out, err) = run(&["test", &file]);
+    assert_eq!((status, err.as_str()), (Some(1), ""));
+    let want = r#"  FAIL bob deletes (cases[0])
+       DELETE example.com/logs/prod/1, claims {"roles":["log-reader"],"sub":"bob"}
+       decision: expected allowed, got denied
+       headers.x-user-id: expected bob, got no request: the filter answers it
+       route delete-logs (routes[2]): denied, claims_insufficient: condition of the route does not hold
+         unknown   ref sre: any
+           fails     {"any_of":["sre"],"claim":"roles"}, saw "log-reader"
+           unknown   {"claim":"admin","equals":true}, saw nothing
+  ok   health
+2 cases: 1 hold, 1 fail
+"#;
+    assert!(out.ends_with(want), "{out}");
+    let (status, out, _) = run(&["test", "--format", "json", &file]);
+    assert_eq!(status, Some(1));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["held"], &report["failed"]), (&1.into(), &1.into()));
+    let case = &report["files"][0]["cases"][0];
+    assert_eq!(case["differences"][0]["what"], "decision");
+    assert_eq!(case["condition"]["parts"][0]["place"], "conditions.sre.any[0]");
+    assert_eq!(case["condition"]["parts"][0]["truth"], "fails");
+}
+
+#[test]
+fn what_cannot_run_is_no_pass() {
+    let one = "  - { name: a, request: GET /healthz, expect: allowed }\n";
+    let file = cases("cannot", one);
+    let unreadable =
+        cases("unreadable", "  - { name: a, request: GET /healthz, expects: allowed }\n");
+    let issuer = cases(
+        "issuer",
+        "  - { name: a, request: GET /, claims: {}, issuer: corps, expect: allowed }\n",
+    );
+    let lost = folder(
+        "lost",
+        &[(
+            "cases.yaml",
+            "configuration: gone.yaml\ncases:\n  - { name: a, request: GET /, expect: allowed }\n",
+        )],
+    );
+    let lost = lost.join("cases.yaml").display().to_string();
+    let refused = folder(
+        "refused",
+        &[
+            ("policy.yaml", "routes: [{ name: a, paths: [b] }]\n"),
+            ("cases.yaml", &format!("configuration: policy.yaml\ncases:\n{one}")),
+        ],
+    );
+    let refused = refused.join("cases.yaml").display().to_string();
+    let cases = [
+        (vec!["test", "--filter", "zz", &file], "`--filter zz`: no case has this in its name"),
+        (vec!["test", &unreadable], "cases.yaml: cases[0].expects: unknown key `expects`"),
+        (vec!["test", &file, &unreadable], "cases.yaml: cases[0].expects: unknown key `expects`"),
+        (
+            vec!["test", &issuer],
+            "cases.yaml: cases[0].issuer: no issuer `corps`, there are: `corp`",
+        ),
+        (vec!["test", &lost], "gone.yaml"),
+        (vec!["test", &refused], "policy.yaml: routes[0].paths[0]: `b`"),
+        (vec!["test", "nowhere.yaml"], "`nowhere.yaml`: "),
+    ];
+    for (arguments, want) in cases {
+        let (status, out, err) = run(&arguments);
+        assert_eq!((status, out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(err.contains(want), "{err}");
+    }
+}
+
+/// A token of `corp` as its provider would make it.
+fn token(claims: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let rest = r#""iss":"https://idp.example.com","aud":"logs-api","jti":"j","exp":4102444800"#;
+    let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let input =
+        format!("{}.{}", encode(r#"{"alg":"HS256"}"#), encode(&format!("{{{rest},{claims}}}")));
+    let tag = hmac_sha256::HMAC::mac(input.as_bytes(), SECRET.1.as_bytes());
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
+#[test]
+fn a_token_as_it_is_counts_by_the_true_keys() {
+    let token = token(r#""sub":"alice","roles":["sre"]"#);
+    let text = format!(
+        "  - {{ name: a, request: GET /logs/prod, token: {token}, expect: allowed }}
+  - name: b
+    request: {{ method: GET, path: /logs/prod, headers: {{ authorization: Bearer {token} }} }}
+    expect: {{ headers: {{ x-user-id: bob, authorization: null }} }}\n"
+    );
+    let file = cases("token", &text);
+    let (status, out, err) = told(&claimgate(&["test", &file], &[SECRET]));
+    assert_eq!((status, err.as_str()), (Some(1), ""), "{out}");
+    assert!(out.contains("  ok   a\n"), "{out}");
+    assert!(out.contains("headers.x-user-id: expected bob, got alice"), "{out}");
+    let other = (SECRET.0, "another secret than the one it was signed with");
+    let (status, out, _) = told(&claimgate(&["test", &file], &[other]));
+    assert_eq!(status, Some(1));
+    assert!(out.contains("signature_invalid"), "{out}");
+    assert!(!out.contains("eyJ"), "{out}");
+    let (status, _, err) = run(&["test", &file]);
+    assert_eq!(status, Some(2));
+    assert!(
+        err.contains("logs.yaml: issuers.corp.keys[0].secret.env: environment variable"),
+        "{err}"
+    );
+}
