@@ -175,3 +175,48 @@ fn a_token_as_it_is_counts_by_the_true_keys() {
         "{err}"
     );
 }
+
+#[test]
+fn coverage_tells_what_no_case_has_tried() {
+    let (status, out, _) = run(&["test", "--coverage", CASES]);
+    assert_eq!(status, Some(0));
+    let all = "19 cases: 19 hold, 0 fail\ncoverage of tests/policies/logs.yaml: 100 % (22 of 22 points)\n";
+    assert!(out.ends_with(all), "{out}");
+
+    let file = cases(
+        "covers",
+        "  - { name: reads, request: GET /logs/prod, claims: { roles: [sre] }, expect: allowed }
+  - { name: no token, request: DELETE /logs/prod, expect: token_missing }
+  - { name: no admin, request: DELETE /logs/prod, claims: { admin: false }, expect: claims_insufficient }
+  - { name: closed, request: GET /internal/x, expect: route_denied }\n",
+    );
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies/logs.yaml");
+    let (status, out, _) = run(&["test", "--min-coverage", "32", &file]);
+    assert_eq!(status, Some(1));
+    let want = format!(
+        r#"4 cases: 4 hold, 0 fail
+coverage of {}: 31 % (7 of 22 points)
+  routes[0] health: never asked for
+  routes[1] read-logs: never refused
+  routes[1].require.all[0] of read-logs: always holds: {{"any_of":["log-reader","sre"],"claim":"roles"}}
+  routes[1].require.all[1] of read-logs: always holds: {{"absent":true,"equals":"acme","header":"x-tenant"}}
+  routes[2] delete-logs: never allowed
+  conditions.sre.any[0] of delete-logs: never holds: {{"any_of":["sre"],"claim":"roles"}}
+  conditions.sre.any[1] of delete-logs: never holds: {{"claim":"admin","equals":true}}
+  routes[3] office: never asked for
+  routes[4] report: never asked for
+  less than the 32 % that are demanded
+"#,
+        policy.display()
+    );
+    assert!(out.ends_with(&want), "{out}");
+    assert_eq!(run(&["test", "--min-coverage", "31", &file]).0, Some(0));
+    // A token that is refused says nothing of the condition, which nobody asked.
+    let (_, out, _) = run(&["test", "--coverage", "--filter", "no token", &file]);
+    assert!(out.contains("conditions.sre.any[0] of delete-logs: never looked at"), "{out}");
+    // Files of one configuration count together.
+    let (_, out, _) = run(&["test", "--coverage", "--format", "json", CASES, &file]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["coverage"].as_array().unwrap().len(), 1);
+    assert_eq!(report["coverage"][0]["percent"], 100);
+}

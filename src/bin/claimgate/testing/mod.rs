@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod cases;
+mod coverage;
 mod expect;
 pub mod policy;
 pub mod read;
@@ -13,6 +14,7 @@ use crate::output::{Finding, Format};
 use crate::{Failure, read as read_file};
 use cases::Case;
 use claimgate::time::Timestamp;
+use coverage::{Coverage, Tried};
 use policy::Policy;
 use run::Ran;
 use std::path::Path;
@@ -27,6 +29,14 @@ pub struct Arguments {
     /// Runs only the cases with this text in their names.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Tells what of each configuration the cases have tried. Of a route that can allow and refuse, each
+    /// is a point, any other route is one; each leaf of a route's condition is two: that it holds, and
+    /// that it does not.
+    #[arg(long)]
+    coverage: bool,
+    /// Fails where less of a configuration is covered; shows the coverage.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_coverage: Option<u8>,
 }
 
 /// A file that was read.
@@ -78,9 +88,24 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
         let filter = filter.unwrap_or_default();
         return Err(format!("`--filter {filter}`: no case has this in its name"));
     }
-    let report = report::Report::new(runs);
+    let least = arguments.min_coverage;
+    let coverage =
+        if arguments.coverage || least.is_some() { covered(&policies, &runs) } else { Vec::new() };
+    let short = coverage.iter().any(|one| least.is_some_and(|percent| !one.reaches(percent)));
+    let report = report::Report::new(runs, coverage, least);
     format.print(&report, || report.text());
-    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if report.failed == 0 && !short { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// The coverage of each configuration, by all of its files.
+fn covered(policies: &[Policy], runs: &[Run<'_>]) -> Vec<Coverage> {
+    let tried = policies.iter().enumerate().map(|(index, policy)| {
+        let mut tried = Tried::new(policy);
+        let own = runs.iter().filter(|run| run.suite.policy == index);
+        own.flat_map(|run| &run.ran).for_each(|ran| tried.count(&ran.decided));
+        tried.sum()
+    });
+    tried.collect()
 }
 
 /// Reads a file of cases, and loads the configuration that it names, if no other file did.

@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::cases::Credential;
+use super::coverage::Coverage;
 use super::expect::{Mismatch, mode_name};
 use super::run::Ran;
 use super::tree::Node;
@@ -15,6 +16,11 @@ pub struct Report {
     pub files: Vec<File>,
     pub held: usize,
     pub failed: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<Coverage>,
+    /// How many percent of each are demanded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_coverage: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +56,7 @@ pub struct Line {
 }
 
 impl Report {
-    pub fn new(runs: Vec<Run<'_>>) -> Self {
+    pub fn new(runs: Vec<Run<'_>>, coverage: Vec<Coverage>, min_coverage: Option<u8>) -> Self {
         let mut files = Vec::new();
         for run in runs {
             let configuration = run.policy.title();
@@ -60,7 +66,7 @@ impl Report {
         let lines = || files.iter().flat_map(|file: &File| &file.cases);
         let failed = lines().filter(|line| !line.holds).count();
         let held = lines().count() - failed;
-        Self { files, held, failed }
+        Self { files, held, failed, coverage, min_coverage }
     }
 
     /// For people: a line for each case, and what went wrong below it.
@@ -72,6 +78,12 @@ impl Report {
         }
         let Self { held, failed, .. } = self;
         let _ = writeln!(text, "{} cases: {held} hold, {failed} fail", held + failed);
+        for coverage in &self.coverage {
+            text.push_str(&coverage.text());
+            if let Some(percent) = self.min_coverage.filter(|least| !coverage.reaches(*least)) {
+                let _ = writeln!(text, "  less than the {percent} % that are demanded");
+            }
+        }
         text
     }
 }

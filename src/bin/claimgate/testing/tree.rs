@@ -29,10 +29,13 @@ pub struct Node {
     pub parts: Vec<Node>,
 }
 
+/// The word for a condition that opens.
+pub const HOLDS: &str = "holds";
+
 /// The word for a truth.
 pub fn word(truth: Truth) -> &'static str {
     match truth {
-        Truth::True => "holds",
+        Truth::True => HOLDS,
         Truth::False => "fails",
         Truth::Unknown => "unknown",
     }
@@ -134,7 +137,6 @@ impl Walk<'_> {
 }
 
 impl Node {
-    #[cfg(test)]
     /// Visits every leaf, in the order in which they are written.
     pub fn leaves<'n>(&'n self, visitor: &mut dyn FnMut(&'n Self)) {
         if self.parts.is_empty() {
