@@ -4,6 +4,7 @@ pub mod ask;
 pub mod cases;
 mod coverage;
 mod expect;
+mod junit;
 pub mod policy;
 pub mod read;
 mod report;
@@ -37,6 +38,9 @@ pub struct Arguments {
     /// Fails where less of a configuration is covered; shows the coverage.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: Option<u8>,
+    /// Writes a report in JUnit XML too, as CI systems read it.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<String>,
 }
 
 /// A file that was read.
@@ -93,6 +97,10 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
         if arguments.coverage || least.is_some() { covered(&policies, &runs) } else { Vec::new() };
     let short = coverage.iter().any(|one| least.is_some_and(|percent| !one.reaches(percent)));
     let report = report::Report::new(runs, coverage, least);
+    if let Some(path) = &arguments.junit {
+        let written = junit::document(&report).and_then(|xml| std::fs::write(path, xml));
+        written.map_err(|error| format!("`{path}`: {error}"))?;
+    }
     format.print(&report, || report.text());
     Ok(if report.failed == 0 && !short { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
