@@ -3,6 +3,7 @@
 
 mod check;
 mod document;
+mod explain;
 mod keys;
 mod output;
 mod testing;
@@ -28,6 +29,9 @@ enum Verb {
     /// Loads a configuration through the filter's own code. Exit status: 0 fine, 1 warnings under
     /// `--strict`, 2 refused.
     Check(check::Arguments),
+    /// Explains what is decided on one request: which route and why, what each part of its condition saw, what
+    /// client and upstream get. Exit status: 0 allowed, 3 denied, 2 cannot run.
+    Explain(explain::Arguments),
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let Arguments { format, verb } = Arguments::parse();
     let done = match verb {
         Verb::Check(arguments) => check::run(&arguments, format),
+        Verb::Explain(arguments) => explain::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb).map(|()| ExitCode::SUCCESS),
         Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),

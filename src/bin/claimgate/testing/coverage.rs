@@ -79,6 +79,8 @@ impl<'p> Tried<'p> {
         };
         route.touched = true;
         match decided.decision {
+            // A preflight asks for nothing yet.
+            Verdict::Allowed if decided.response.is_some() => {}
             Verdict::Allowed => route.allowed = true,
             Verdict::Denied | Verdict::ShadowDenied => route.refused = true,
         }
@@ -113,11 +115,16 @@ impl<'p> Tried<'p> {
             } else {
                 point(tried.touched);
             }
-            match (tried.touched, tried.allowed, tried.refused) {
-                (false, _, _) => gap(&place, None, "never asked for"),
-                (true, false, _) if decides(route) => gap(&place, None, "never allowed"),
-                (true, _, false) if decides(route) => gap(&place, None, "never refused"),
-                (true, _, _) => {}
+            if !tried.touched {
+                gap(&place, None, "never asked for");
+            } else if decides(route) {
+                for (tried, missing) in
+                    [(tried.allowed, "never allowed"), (tried.refused, "never refused")]
+                {
+                    if !tried {
+                        gap(&place, None, missing);
+                    }
+                }
             }
             for leaf in &tried.leaves {
                 point(leaf.held);

@@ -11,6 +11,9 @@ mod report;
 pub mod run;
 pub mod tree;
 
+pub use expect::mode_name;
+pub use report::printable;
+
 use crate::output::{Finding, Format};
 use crate::{Failure, read as read_file};
 use cases::Case;

@@ -110,7 +110,7 @@ impl Policy {
                 .ok_or_else(|| format!("no issuer `{name}`, there are: {}", known())),
             (None, [one]) => Ok(one),
             (None, []) => Err("the configuration has no issuer, so that no token counts".into()),
-            (None, _) => Err(format!("whose token is it? say `issuer`, one of {}", known())),
+            (None, _) => Err(format!("several issuers: say whose token it is, one of {}", known())),
         }
     }
 

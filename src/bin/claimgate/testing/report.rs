@@ -84,25 +84,23 @@ impl Report {
                 let _ = writeln!(text, "  less than the {percent} % that are demanded");
             }
         }
-        text
+        printable(text)
     }
 }
 
 impl Line {
     fn new(ran: Ran<'_>) -> Self {
-        let Ran { case, decided, differences } = ran;
+        let Ran { case, request, decided, differences } = ran;
         let holds = differences.is_empty();
         let condition = decided.condition.filter(|_| !holds).map(|mut node| {
             node.edit_seen(&hide);
             node
         });
-        let ask = &case.ask;
-        let request = format!("{} {}{}", ask.method, ask.host, ask.path);
         Self {
             name: case.name.clone(),
             place: case.place.to_string(),
             holds,
-            request: without_tokens(&request).into_owned(),
+            request,
             claims: match &case.credential {
                 Credential::Claims(claims) => Some(claims.clone().into()),
                 Credential::None | Credential::Token(_) => None,
@@ -155,6 +153,17 @@ impl Line {
     }
 }
 
+/// A text that no terminal takes for commands, whatever a token or a case holds.
+pub fn printable(text: String) -> String {
+    let odd = |c: char| c.is_control() && c != '\n';
+    if !text.contains(odd) {
+        return text;
+    }
+    let shown =
+        text.chars().map(|c| if odd(c) { c.escape_default().to_string() } else { c.into() });
+    shown.collect()
+}
+
 /// What a leaf saw, without what is nobody's business: a report is kept where many can read it.
 fn hide(says: &str, value: &str) -> String {
     let leaf: serde_json::Value = serde_json::from_str(says).unwrap_or_default();
@@ -170,6 +179,11 @@ fn hide(says: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tells_a_terminal_nothing() {
+        assert_eq!(printable("a\u{1b}[2J\nb\u{9b}c\u{e9}".into()), "a\\u{1b}[2J\nb\\u{9b}c\u{e9}");
+    }
 
     #[test]
     fn shows_no_credentials() {

@@ -44,14 +44,6 @@ pub struct Answer {
 
 impl Decided {
     /// What an outcome comes to.
-    pub fn of(engine: &Engine, raw: &serde_json::Value, ask: &Ask, now: Timestamp) -> Self {
-        let headers = ask.headers();
-        let request = Request::new(&headers, &ask.connection);
-        let outcome = engine.decide(&request, now);
-        Self::tell(engine, raw, &request, &outcome)
-    }
-
-    /// The same of one that was decided before.
     pub fn tell<'a>(
         engine: &'a Engine,
         raw: &serde_json::Value,
@@ -129,9 +121,18 @@ fn answer(engine: &Engine, request: &Request<'_>, outcome: &Outcome<'_>) -> Opti
     Some(Answer { status: 200, headers, body: String::new() })
 }
 
+/// The path of a request with every token out of it, also what only might be one.
+pub fn target(engine: &Engine, request: &Request<'_>) -> String {
+    let cut = engine.responses.without_tokens(request);
+    let path = cut.as_deref().or(request.first(":path")).unwrap_or_default();
+    without_tokens(&String::from_utf8_lossy(path)).into_owned()
+}
+
 /// A case that ran.
 pub struct Ran<'c> {
     pub case: &'c Case,
+    /// What was asked for, without tokens.
+    pub request: String,
     pub decided: Decided,
     pub differences: Vec<Mismatch>,
 }
@@ -151,19 +152,28 @@ pub fn run<'c>(
         place: place_of(place),
         ..Finding::error(message)
     };
-    let decided = decide(policy, &case.ask, &case.credential, case.issuer.as_deref(), now)
-        .map_err(|trouble| match trouble {
-            Trouble::Issuer(message) => wrong(&case.place.key("issuer"), message),
-            Trouble::Claims(message) => wrong(&case.place.key("claims"), message),
-            Trouble::Policy(finding) => finding,
+    let issuer = case.issuer.as_deref();
+    let (ask, engine) =
+        prepare(policy, case.ask.clone(), &case.credential, issuer, now).map_err(|trouble| {
+            match trouble {
+                Trouble::Issuer(message) => wrong(&case.place.key("issuer"), message),
+                Trouble::Claims(message) => wrong(&case.place.key("claims"), message),
+                Trouble::Policy(finding) => finding,
+            }
         })?;
+    let headers = ask.headers();
+    let request = Request::new(&headers, &ask.connection);
+    let outcome = engine.decide(&request, now);
+    let decided = Decided::tell(engine, &policy.raw, &request, &outcome);
+    let path = target(engine, &request);
+    let request = format!("{} {}{path}", ask.method, ask.host);
     let mut differences = case.expect.differences(&decided);
     for Mismatch { expected, got, .. } in &mut differences {
         for text in [expected, got] {
             *text = without_tokens(text).into_owned();
         }
     }
-    Ok(Ran { case, decided, differences })
+    Ok(Ran { case, request, decided, differences })
 }
 
 /// Why a request cannot be decided on.
@@ -176,15 +186,15 @@ pub enum Trouble {
     Policy(Finding),
 }
 
-/// Decides on a request with what it brings: made-up tokens by made-up keys, all others by the true ones.
-pub fn decide(
-    policy: &Policy,
-    ask: &Ask,
+/// A request with what it brings, and the engine that is to judge it: made-up keys judge made-up tokens, and the
+/// true ones all others.
+pub fn prepare<'p>(
+    policy: &'p Policy,
+    mut ask: Ask,
     credential: &Credential,
     issuer: Option<&str>,
     now: Timestamp,
-) -> Result<Decided, Trouble> {
-    let mut ask = ask.clone();
+) -> Result<(Ask, &'p Engine), Trouble> {
     let made_up = match credential {
         Credential::Claims(claims) => {
             let issuer = policy.issuer(issuer).map_err(Trouble::Issuer)?;
@@ -193,8 +203,7 @@ pub fn decide(
             true
         }
         Credential::Token(token) => {
-            let issuer = policy.issuer(issuer).map_err(Trouble::Issuer)?;
-            carry(&mut ask, issuer, token);
+            carry(&mut ask, policy.issuer(issuer).map_err(Trouble::Issuer)?, token);
             false
         }
         // Its headers may hold a token all the same, which made-up keys would misjudge.
@@ -204,8 +213,8 @@ pub fn decide(
             !policy.made_up.decide(&request, now).token_sent
         }
     };
-    let real = if made_up { None } else { Some(policy.real().map_err(Trouble::Policy)?) };
-    Ok(Decided::of(real.unwrap_or(&policy.made_up), &policy.raw, &ask, now))
+    let engine = if made_up { &policy.made_up } else { policy.real().map_err(Trouble::Policy)? };
+    Ok((ask, engine))
 }
 
 fn carry(ask: &mut Ask, issuer: &claimgate::token::Issuer, token: &str) {
