@@ -30,8 +30,8 @@ token: verified, of issuer corp
   made up of `--claims`, with a key of its own
 condition:
   holds     all
-    holds     {"any_of":["log-reader","sre"],"claim":"roles"}, saw "sre"
-    holds     {"absent":true,"equals":"acme","header":"x-tenant"}, saw nothing
+    holds     {"claim":"roles","any_of":["log-reader","sre"]}, saw "sre"
+    holds     {"header":"x-tenant","equals":"acme","absent":true}, saw nothing
 decision: allowed
 upstream:
   removed: x-user-id, authorization
@@ -48,7 +48,7 @@ fn explains_refusals() {
         (
             &["-X", "DELETE", "--claims", deletes, "/logs/prod"],
             &[
-                "  unknown   ref sre: any\n    fails     {\"any_of\":[\"sre\"],\"claim\":\"roles\"}, saw nothing\n",
+                "  unknown   ref sre: any\n    fails     {\"claim\":\"roles\",\"any_of\":[\"sre\"]}, saw nothing\n",
                 "decision: denied, claims_insufficient: condition of the route does not hold\nresponse: 403\n",
             ],
         ),

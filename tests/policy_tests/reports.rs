@@ -26,10 +26,10 @@ fn coverage_tells_what_no_case_has_tried() {
 coverage of {}: 31 % (7 of 22 points)
   routes[0] health: never asked for
   routes[1] read-logs: never refused
-  routes[1].require.all[0] of read-logs: always holds: {{"any_of":["log-reader","sre"],"claim":"roles"}}
-  routes[1].require.all[1] of read-logs: always holds: {{"absent":true,"equals":"acme","header":"x-tenant"}}
+  routes[1].require.all[0] of read-logs: always holds: {{"claim":"roles","any_of":["log-reader","sre"]}}
+  routes[1].require.all[1] of read-logs: always holds: {{"header":"x-tenant","equals":"acme","absent":true}}
   routes[2] delete-logs: never allowed
-  conditions.sre.any[0] of delete-logs: never holds: {{"any_of":["sre"],"claim":"roles"}}
+  conditions.sre.any[0] of delete-logs: never holds: {{"claim":"roles","any_of":["sre"]}}
   conditions.sre.any[1] of delete-logs: never holds: {{"claim":"admin","equals":true}}
   routes[3] office: never asked for
   routes[4] report: never asked for

@@ -32,7 +32,7 @@ fn a_case_that_fails_says_why() {
        headers.x-user-id: expected bob, got no request: the filter answers it
        route delete-logs (routes[2]): denied, claims_insufficient: condition of the route does not hold
          unknown   ref sre: any
-           fails     {"any_of":["sre"],"claim":"roles"}, saw "log-reader"
+           fails     {"claim":"roles","any_of":["sre"]}, saw "log-reader"
            unknown   {"claim":"admin","equals":true}, saw nothing
   ok   health
 2 cases: 1 hold, 1 fail

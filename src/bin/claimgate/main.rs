@@ -30,13 +30,16 @@ enum Verb {
     /// `--strict`, 2 refused.
     Check(check::Arguments),
     /// Explains what is decided on one request: which route and why, what each part of its condition saw, what
-    /// client and upstream get. Exit status: 0 allowed, 3 denied, 2 cannot run.
+    /// client and upstream get.
+    #[command(after_help = "Exit status: 0 allowed, 3 denied, 2 cannot decide.")]
     Explain(explain::Arguments),
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
-    /// Runs policy tests: requests and claims, and what is to be decided. Exit status: 0 all hold, 1 some
-    /// fail, 2 cannot run.
+    /// Runs policy tests: requests and claims, and what is to be decided.
+    #[command(
+        after_help = "Exit status: 0 all hold, 1 some fail or too little is covered, 2 cannot run."
+    )]
     Test(testing::Arguments),
     /// Issues development tokens, and shows what a token says.
     #[command(subcommand)]

@@ -50,6 +50,23 @@ pub fn of_route(engine: &Engine, raw: &Value, route: usize, trace: Option<&Trace
     Some(walk.node(written, condition, trace, place))
 }
 
+/// A leaf as JSON on one line, in the order in which people write it: subject, operator, absence.
+fn leaf(written: &Value) -> String {
+    const OPERATORS: [&str; 8] =
+        ["any_of", "all_of", "none_of", "equals", "present", "matches", "at_least", "at_most"];
+    let Some(members) = written.as_object() else { return written.to_string() };
+    let mut members: Vec<(&String, &Value)> = members.iter().collect();
+    members.sort_by_key(|(name, _)| match name.as_str() {
+        "absent" => 2,
+        name => usize::from(OPERATORS.contains(&name)),
+    });
+    let members: Vec<String> = members
+        .into_iter()
+        .map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}
+
 struct Walk<'a> {
     engine: &'a Engine,
     named: Option<&'a Value>,
@@ -90,7 +107,7 @@ impl Walk<'_> {
         Node {
             place: place.to_string(),
             reference,
-            says: if is_leaf { written.to_string() } else { says.to_owned() },
+            says: if is_leaf { leaf(written) } else { says.to_owned() },
             truth: trace.map(|trace| word(trace.truth)),
             seen: trace.and_then(|trace| trace.seen.clone()),
             parts,
