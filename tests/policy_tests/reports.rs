@@ -1,6 +1,6 @@
 //! What `test` says beyond its cases: coverage, and what CI systems read.
 
-use crate::command::{CASES, cases, run};
+use crate::command::{CASES, cases, folder, run};
 use serde_json::Value;
 use std::path::Path;
 
@@ -120,4 +120,51 @@ fn writes_what_ci_systems_read() {
     let nowhere = run(&["test", "--junit", "/nowhere/report.xml", &file]);
     assert_eq!(nowhere.0, Some(2));
     assert!(nowhere.2.contains("`/nowhere/report.xml`: "), "{}", nowhere.2);
+}
+
+/// Answers preflights, and tries a candidate.
+const MODERN: &str = r#"
+responses: { cors: { allow_origins: ["https://app.test"] } }
+issuers:
+  corp: { issuer: i, any_audience: true, keys: [{ secret: { env: CLAIMGATE_TEST_SECRET } }] }
+routes:
+  - { name: items, paths: [/items], methods: [GET, DELETE], require: { claim: admin, equals: true } }
+candidate:
+  routes:
+    - { name: some, paths: [/items], methods: [GET], require: { claim: admin, present: true } }
+"#;
+
+#[test]
+fn a_preflight_is_answered_and_covers_no_more_than_its_route() {
+    let text = "configuration: policy.yaml
+cases:
+  - name: preflight
+    request:
+      method: OPTIONS
+      path: /items
+      headers: { origin: \"https://app.test\", access-control-request-method: DELETE }
+    expect:
+      decision: allowed
+      route: items
+      status: 204
+      response: { access-control-allow-methods: DELETE, access-control-allow-origin: \"https://app.test\" }
+";
+    let folder = folder("modern", &[("policy.yaml", MODERN), ("cases.yaml", text)]);
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (status, out, err) = run(&["test", "--coverage", &path("cases.yaml")]);
+    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+    let want = r#"0 % (0 of 4 points)
+  routes[0] items: never allowed
+  routes[0] items: never refused
+  routes[0].require of items: never looked at: {"claim":"admin","equals":true}
+"#;
+    assert!(out.ends_with(want), "{out}");
+
+    let claims = ["--claims", r#"{"admin": false}"#, "/items"];
+    let policy = path("policy.yaml");
+    let (status, out, _) = run(&[&["explain", "-c", &policy][..], &claims].concat());
+    assert_eq!(status, Some(3));
+    assert!(out.contains("  the candidate would decide allowed, by some\n"), "{out}");
+    let (_, out, _) = run(&[&["explain", "-c", &policy, "-X", "PUT"][..], &claims].concat());
+    assert!(!out.contains("candidate"), "{out}");
 }

@@ -138,10 +138,14 @@ fn refused(file: &str, place: &str, error: config::ConfigError) -> Finding {
     Finding { severity: Severity::Error, file: file.to_owned(), place, message: error.reason }
 }
 
-/// The configuration with this secret for the keys of each issuer.
+/// The configuration with this secret for the keys of each issuer that names some; without any it is refused, here
+/// as in the filter.
 fn with_keys(mut configuration: Value, secret: &keys::Secret) -> Value {
     let issuers = configuration.get_mut("issuers").and_then(Value::as_object_mut);
     for issuer in issuers.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+        if issuer.get("keys").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+            continue;
+        }
         let keys = json!([{ "secret": { "base64": secret.base64() }, "algorithms": ["HS256"] }]);
         issuer.insert("keys".to_owned(), keys);
         issuer.remove("algorithms");
@@ -208,6 +212,16 @@ pub fn place_of(place: &Place) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_issuer_without_keys_is_given_none() {
+        for keys in [json!(null), json!([]), json!({}), json!("k")] {
+            let mut value = json!({"issuers": {"corp": {"issuer": "i", "any_audience": true}}});
+            value["issuers"]["corp"]["keys"] = keys.clone();
+            assert_eq!(with_keys(value.clone(), &keys::Secret::new()), value, "{keys}");
+            assert!(config::load_value(value, "p", &|_| None, &Portable).is_err(), "{keys}");
+        }
+    }
 
     #[test]
     fn fills_in_what_every_token_needs() {
