@@ -2,4 +2,4 @@
 
 pub mod record;
 
-pub use record::{Candidate, Decision, Draft, End, NO_CODE, Selection, Verdict};
+pub use record::{Candidate, Decision, Draft, End, NO_CODE, Selection, Verdict, without_tokens};

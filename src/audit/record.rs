@@ -319,7 +319,7 @@ fn is_plain(text: &str) -> bool {
 
 /// A text with every JSON Web Token in it cut out, wherever a client put one: `eyJ` is how base64url
 /// of `{"` begins, and three segments make a token.
-fn without_tokens(text: &str) -> Cow<'_, str> {
+pub fn without_tokens(text: &str) -> Cow<'_, str> {
     let token = |rest: &str| {
         let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());

@@ -4,8 +4,9 @@ use crate::{Failure, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::algorithms::*;
-use jwt_simple::claims::JWTClaims;
+use jwt_simple::claims::{Claims, JWTClaims};
 use jwt_simple::common::HeaderOptions;
+use jwt_simple::prelude::Duration;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
 
@@ -197,6 +198,31 @@ pub fn sign(
                 .map_err(|error| format!("cannot sign: {error}"))
         }
     )
+}
+
+/// A secret that lives as long as this process, to sign what is tried.
+pub struct Secret(String);
+
+impl Secret {
+    /// A new one.
+    pub fn new() -> Self {
+        Self(URL_SAFE_NO_PAD.encode(HS256Key::generate().to_bytes()))
+    }
+
+    /// As a configuration writes it.
+    pub fn base64(&self) -> &str {
+        &self.0
+    }
+
+    /// A token of exactly these claims.
+    pub fn sign(&self, claims: Map<String, Value>, typ: Option<&str>) -> Result<String, Failure> {
+        let mut exact = Claims::with_custom_claims(claims, Duration::from_secs(0));
+        (exact.issued_at, exact.expires_at, exact.invalid_before) = (None, None, None);
+        let header =
+            HeaderOptions { signature_type: typ.map(str::to_owned), ..HeaderOptions::default() };
+        let jwk = json!({ "kty": "oct", "alg": "HS256", "k": self.0 });
+        sign(&jwk.to_string(), exact, &header)
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 
 mod check;
 mod document;
+mod explain;
 mod keys;
 mod output;
+mod testing;
 mod token;
 
 use clap::{Parser, Subcommand};
@@ -27,9 +29,18 @@ enum Verb {
     /// Loads a configuration through the filter's own code. Exit status: 0 fine, 1 warnings under
     /// `--strict`, 2 refused.
     Check(check::Arguments),
+    /// Explains what is decided on one request: which route and why, what each part of its condition saw, what
+    /// client and upstream get.
+    #[command(after_help = "Exit status: 0 allowed, 3 denied, 2 cannot decide.")]
+    Explain(explain::Arguments),
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// Runs policy tests: requests and claims, and what is to be decided.
+    #[command(
+        after_help = "Exit status: 0 all hold, 1 some fail or too little is covered, 2 cannot run."
+    )]
+    Test(testing::Arguments),
     /// Issues development tokens, and shows what a token says.
     #[command(subcommand)]
     Token(token::Verb),
@@ -42,7 +53,9 @@ fn main() -> ExitCode {
     let Arguments { format, verb } = Arguments::parse();
     let done = match verb {
         Verb::Check(arguments) => check::run(&arguments, format),
+        Verb::Explain(arguments) => explain::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb).map(|()| ExitCode::SUCCESS),
+        Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {
