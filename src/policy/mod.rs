@@ -5,6 +5,7 @@ pub mod host;
 pub mod operator;
 pub mod path;
 pub mod pattern;
+pub mod reading;
 pub mod recent;
 pub mod route;
 pub mod router;
