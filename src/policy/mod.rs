@@ -7,6 +7,7 @@ pub mod operator;
 pub mod path;
 pub mod pattern;
 pub mod reach;
+pub mod reading;
 pub mod recent;
 pub mod route;
 pub mod router;

@@ -2,8 +2,10 @@
 //!
 //! A path that two common servers read differently is refused. What is left has one reading: its
 //! segments, each decoded once. Three of the refusals can be relaxed; the path then has several
-//! readings, and a route takes it only if it wins under each of them.
+//! readings, and a route takes it only if it wins under each of them. The same goes for what few
+//! servers read otherwise (see [`super::reading`]), which needs no relaxation.
 
+use super::reading;
 use crate::ascii::AsciiSet;
 use percent_encoding::percent_decode;
 
@@ -47,7 +49,7 @@ pub struct SafePath<'a> {
     hazards: Hazards,
     /// The reading that takes all of it as data.
     plain: Segments<'a>,
-    /// Further readings, where there are hazards.
+    /// Further readings, where there are hazards or some servers go on reading.
     others: Vec<Segments<'a>>,
 }
 
@@ -93,6 +95,7 @@ impl<'a> SafePath<'a> {
             hazards.empty_segment = true;
             readings = read_all(raw, hazards, fold);
         }
+        let readings = reading::with_further(readings, raw.len(), fold)?;
         if readings.iter().any(|segments| segments.iter().any(|segment| is_dotted(segment))) {
             return Err("path with a dot segment");
         }
@@ -116,7 +119,7 @@ impl<'a> SafePath<'a> {
         self.plain
     }
 
-    /// The readings besides that one; none where there are no hazards.
+    /// The readings besides that one; for most paths none.
     pub fn others(&self) -> &[Segments<'a>] {
         &self.others
     }
@@ -238,11 +241,7 @@ fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> 
         .decode_utf8()
         .map_err(|_| "path with encoded bytes that are not UTF-8")?;
     // However its digits are written: what is left must not decode once more.
-    let again = text.split('%').skip(1).any(|rest| {
-        let mut digits = rest.bytes().map(hex);
-        matches!((digits.next(), digits.next()), (Some(Some(_)), Some(Some(_))))
-    });
-    if again {
+    if is_encoded(&text) {
         return Err("path that is encoded twice");
     }
     // U+0080 to U+009F are control characters too.
@@ -250,6 +249,18 @@ fn check_encoding(raw: &str, hazards: &mut Hazards) -> Result<(), &'static str> 
         return Err("path with an encoded control character");
     }
     Ok(())
+}
+
+/// Whether something in it would be decoded: two hexadecimal digits after `%`, or four after `%u`,
+/// which old Microsoft servers know.
+pub fn is_encoded(text: &str) -> bool {
+    let all_hex = |digits: Option<&[u8]>| {
+        digits.is_some_and(|digits| digits.iter().all(|digit| hex(*digit).is_some()))
+    };
+    text.split('%').skip(1).map(str::as_bytes).any(|rest| match rest {
+        [b'u' | b'U', wide @ ..] => all_hex(wide.get(..4)),
+        _ => all_hex(rest.get(..2)),
+    })
 }
 
 fn hex(byte: u8) -> Option<u8> {
@@ -267,7 +278,7 @@ mod tests {
 
     #[test]
     fn reads_safe_paths() {
-        let cases: [(&[u8], &[&str]); 15] = [
+        let cases: [(&[u8], &[&str]); 22] = [
             (b"/", &[""]),
             (b"/a", &["a"]),
             (b"/a/", &["a"]),
@@ -279,10 +290,17 @@ mod tests {
             (b"/a%2fb", &["a/b", "a|b"]),
             (b"/a;x/b", &["a;x|b", "a|b"]),
             (b"/a%3Bx/b", &["a;x|b", "a|b"]),
-            (b"//a", &["|a", "a"]),
+            (b"//a", &["|a", "a", "", ""]),
             (b"/a//", &["a|", "a"]),
             (b"/;x", &[";x", ""]),
             (b"/a/;x/b", &["a|;x|b", "a|;x|b", "a||b", "a|b"]),
+            (b"/a%23x/b", &["a#x|b", "a"]),
+            (b"/a%3fx/b", &["a?x|b", "a"]),
+            (b"/%23x", &["#x", ""]),
+            (b"/a%3fb%23c", &["a?b#c", "a", "a?b"]),
+            (b"/%ef%bd%81/%ef%bc%9f", &["\u{ff41}|\u{ff1f}", "a|?", "a"]),
+            (b"/100%ef%bc%85/%25u12", &["100\u{ff05}|%u12", "100%|%u12"]),
+            (b"//h//a", &["|h||a", "h|a", "|a", "a"]),
         ];
         for (path, want) in cases {
             let got = read(path).unwrap();
@@ -292,7 +310,7 @@ mod tests {
 
     #[test]
     fn refuses_ambiguous_paths() {
-        let cases: [&[u8]; 31] = [
+        let cases: [&[u8]; 40] = [
             b"",
             b"a",
             b"*",
@@ -324,6 +342,15 @@ mod tests {
             b"/%c0%ae",
             b"/%c2%80",
             b"/a#b",
+            b"/%25u0061",
+            b"/%25U002f",
+            b"/a%ef%bc%8fb",
+            b"/a%ef%bc%bcb",
+            b"/a%ef%bc%9bb",
+            b"/%ef%bc%8e%ef%bc%8e/b",
+            b"/%ef%bc%8e./b",
+            b"/%ef%bc%8561",
+            b"/%ef%bc%85%ef%bc%96%ef%bc%91",
         ];
         for path in cases {
             assert!(read(path).is_err(), "{}", String::from_utf8_lossy(path));
@@ -335,5 +362,29 @@ mod tests {
     fn folds_case_where_the_upstream_does() {
         let safe = SafePath::check(Some(b"/Logs/%41/%C3%84"), true).unwrap();
         assert_eq!(safe.plain()[..], ["logs", "a", "\u{e4}"]);
+        let read = |path: &[u8]| -> Result<Vec<String>, &'static str> {
+            let safe = SafePath::check(Some(path), true)?;
+            Ok(safe.readings().map(|segments| segments.join("|")).collect())
+        };
+        let cases: [(&[u8], &[&str]); 8] = [
+            (b"/A.b/C", &["a.b|c"]),
+            (b"/Log%C5%BF", &["log\u{17f}", "logs"]),
+            (b"/adm%C4%B1n", &["adm\u{131}n", "admin"]),
+            (b"/%E2%84%AA", &["k"]),
+            (b"/Admin./x%20", &["admin.|x ", "admin|x"]),
+            (b"/a:b/c::$data", &["a:b|c::$data", "a:b|c"]),
+            (b"/a:$i30:$x", &["a:$i30:$x", "a"]),
+            (b"/.../a", &["...|a", "a"]),
+        ];
+        for (path, want) in cases {
+            assert_eq!(read(path).unwrap(), want, "{}", String::from_utf8_lossy(path));
+        }
+    }
+
+    #[test]
+    fn refuses_to_read_a_long_path_in_many_ways() {
+        let path = |end: &str| format!("/{}{end}", "a/".repeat(40_000)).into_bytes();
+        assert!(SafePath::check(Some(&path("%41")), false).is_ok());
+        assert!(SafePath::check(Some(&path("%23")), false).is_err());
     }
 }

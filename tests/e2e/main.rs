@@ -31,6 +31,8 @@ mod http2;
 mod identity;
 mod metrics;
 mod modes;
+mod path_attacks;
+mod path_bypass;
 mod path_safety;
 mod placeholders;
 mod refused_configurations;

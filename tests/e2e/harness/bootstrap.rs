@@ -10,16 +10,17 @@ pub const ACCESS_LOG: &str = "access.log";
 /// The name of the file of [`Setup::pushed`] in an Envoy's folder.
 pub const DISCOVERY_FILE: &str = "filter.json";
 
-/// The bootstrap of an Envoy with `filter` before `upstream`.
+/// The bootstrap of an Envoy with `filters` before `upstream`.
 pub fn guarded(
-    filter: Value,
+    mut filters: Vec<Value>,
     routes: &Value,
     tls: Option<&Value>,
     folder: &Path,
     upstream: SocketAddr,
     idp: Option<SocketAddr>,
 ) -> Value {
-    let mut manager = connection_manager(&[filter, router()], routes);
+    filters.push(router());
+    let mut manager = connection_manager(&filters, routes);
     manager["access_log"] = json!([{
         "name": "file",
         "typed_config": {

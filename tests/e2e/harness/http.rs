@@ -99,7 +99,19 @@ impl Request {
         self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// What HTTP/2 carries of it: no body.
+    pub fn fields(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let pseudo = [(":method", &self.method), (":path", &self.target)];
+        let pseudo = pseudo.map(|(name, value)| (name.into(), value.clone()));
+        let authority = self.host.clone().map(|host| (b":authority".to_vec(), host));
+        let hop = |name: &[u8]| name.eq_ignore_ascii_case(b"connection");
+        let others = self.headers.iter().filter(|(name, _)| !hop(name)).cloned();
+        let scheme = (b":scheme".to_vec(), b"http".to_vec());
+        pseudo.into_iter().chain([scheme]).chain(authority).chain(others).collect()
+    }
+
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
         let mut bytes = [&self.method, &b" "[..], &self.target, b" HTTP/1.1\r\n"].concat();
         let mut line =
             |name: &[u8], value: &[u8]| bytes.extend([name, b": ", value, b"\r\n"].concat());
@@ -199,7 +211,11 @@ impl Response {
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    fn read(reader: &mut Reader, headless: bool) -> Result<Self, String> {
+    /// Reads one, without a body if the request was for the head alone.
+    ///
+    /// # Errors
+    /// What went wrong on the way, in words.
+    pub fn read(reader: &mut Reader, headless: bool) -> Result<Self, String> {
         loop {
             let head = reader.through(b"\r\n\r\n")?;
             let mut lines = head

@@ -1,7 +1,9 @@
 //! A real Envoy with the filter, an upstream that echoes, a client that sends any bytes, and tokens of every kind.
 
 pub mod bootstrap;
+pub mod bulk;
 pub mod certificate;
+pub mod decoding;
 pub mod envoy;
 pub mod exchange;
 pub mod http;
@@ -10,6 +12,7 @@ pub mod keys;
 pub mod log;
 pub mod policy;
 pub mod proxy;
+pub mod recorder;
 pub mod secrets;
 pub mod setup;
 pub mod table;

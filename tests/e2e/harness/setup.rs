@@ -38,6 +38,10 @@ pub struct Setup {
     tls: Option<Value>,
     /// Where the cluster `idp` leads, if there is one.
     idp: Option<SocketAddr>,
+    /// Where requests go, if not to the echo upstream.
+    upstream: Option<SocketAddr>,
+    /// Whether there is no filter at all.
+    unguarded: bool,
 }
 
 impl Setup {
@@ -54,6 +58,8 @@ impl Setup {
             routes: bootstrap::one_route(),
             tls: None,
             idp: None,
+            upstream: None,
+            unguarded: false,
         }
     }
 
@@ -110,6 +116,18 @@ impl Setup {
     /// Has a cluster `idp` that leads there.
     pub fn idp(mut self, address: SocketAddr) -> Self {
         self.idp = Some(address);
+        self
+    }
+
+    /// Sends requests there and not to the echo upstream.
+    pub fn upstream(mut self, address: SocketAddr) -> Self {
+        self.upstream = Some(address);
+        self
+    }
+
+    /// Leaves the filter out, to see what it is there for.
+    pub fn unguarded(mut self) -> Self {
+        self.unguarded = true;
         self
     }
 
@@ -189,7 +207,9 @@ impl Setup {
 
     /// The bootstrap: the filter before the echo upstream, every port chosen by the system.
     pub fn bootstrap(&self, folder: &Path, upstream: SocketAddr) -> Value {
-        let filter = self.http_filter(folder);
-        bootstrap::guarded(filter, &self.routes, self.tls.as_ref(), folder, upstream, self.idp)
+        let filters: Vec<Value> =
+            (!self.unguarded).then(|| self.http_filter(folder)).into_iter().collect();
+        let upstream = self.upstream.unwrap_or(upstream);
+        bootstrap::guarded(filters, &self.routes, self.tls.as_ref(), folder, upstream, self.idp)
     }
 }
