@@ -5,7 +5,6 @@ use claimgate::config::Place;
 use claimgate::json;
 use serde_json::Value;
 
-#[allow(dead_code, reason = "for verbs that take one configuration")]
 /// A configuration and where it was found.
 pub struct Found {
     /// The place inside the file; empty where it is the file.
@@ -45,13 +44,12 @@ pub fn parse(text: &str) -> Result<Vec<Value>, Failure> {
         .map_err(|error| format!("not YAML: {}", first_line(&error.to_string())))
 }
 
-#[allow(dead_code, reason = "for verbs that take one configuration")]
 /// Every configuration of a file.
 pub fn configurations(text: &str) -> Result<Vec<Found>, Failure> {
     let documents = parse(text)?;
     let found = plugins(&documents).into_iter().map(|plugin| {
         let Plugin { inside, name, configuration, .. } = plugin;
-        let place = if inside.is_top() { String::new() } else { inside.to_string() };
+        let place = crate::check::written(&inside);
         let value = configuration.map_err(|why| format!("{place}: {why}"))?;
         Ok(Found { place, value, name })
     });

@@ -5,6 +5,9 @@ mod check;
 mod document;
 mod keys;
 mod output;
+mod prose;
+mod routes;
+mod table;
 mod token;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +30,8 @@ enum Verb {
     /// Loads a configuration through the filter's own code. Exit status: 0 fine, 1 warnings under
     /// `--strict`, 2 refused.
     Check(check::Arguments),
+    /// Prints the routes of a host, the most specific first. Exit status: 0, 2 refused.
+    Routes(routes::Arguments),
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
     let Arguments { format, verb } = Arguments::parse();
     let done = match verb {
         Verb::Check(arguments) => check::run(&arguments, format),
+        Verb::Routes(arguments) => routes::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb).map(|()| ExitCode::SUCCESS),
         Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),
     };

@@ -1,7 +1,7 @@
 //! The clusters that keys come from: whoever can answer in their place makes the tokens.
 
 use super::envoy::{Around, type_name};
-use super::{Note, join};
+use super::{Note, join, written};
 use crate::document::{at, items, member, walk};
 use claimgate::config::Place;
 use serde_json::Value;
@@ -44,7 +44,7 @@ pub fn judge(documents: &[Value], around: &Around<'_>) -> Vec<Note> {
             match known {
                 Some((place, known)) => notes.extend(judge_cluster(known, place, https)),
                 None if complete => notes.push(Note {
-                    place: join(plugin, &place.key("cluster")),
+                    place: join(&written(plugin), &place.key("cluster")),
                     ..Note::error(
                         &place,
                         format!(

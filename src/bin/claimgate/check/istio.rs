@@ -1,7 +1,7 @@
 //! What Istio's manifests have around the filter.
 
 use super::plugin::is_true;
-use super::{Note, client_address};
+use super::{Note, client_address, join, written};
 use crate::document::{Plugin, Runner, at, is_kind, items};
 use claimgate::config::Place;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
         let Ok(configuration) = &plugin.configuration else { continue };
         if let Some(inside) = client_address(configuration) {
             notes.push(Note {
-                place: super::join(&plugin.inside, &inside),
+                place: join(&written(&plugin.inside), &inside),
                 ..Note::warning(
                     &inside,
                     "`client_address` is the client's own word behind a sidecar: use it in a gateway, \
@@ -103,7 +103,7 @@ fn clusters(
     });
     for (inside, severe, message) in wrong {
         let note = Note::error_if(matches!(severe, Severe::Error), &inside, message);
-        notes.push(Note { place: super::join(&plugin.inside, &inside), ..note });
+        notes.push(Note { place: join(&written(&plugin.inside), &inside), ..note });
     }
     for document in documents.iter().filter(|document| is_kind(document, "DestinationRule")) {
         let tls = at(document, &["spec", "trafficPolicy", "tls"]).unwrap_or(&Value::Null);

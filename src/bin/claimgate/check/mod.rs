@@ -149,7 +149,7 @@ fn load(
     notes: &mut Vec<Note>,
 ) -> Checked {
     let mut tell = |severity, inside: &Place, message: String| {
-        let place = join(&plugin.inside, inside);
+        let place = join(&written(&plugin.inside), inside);
         notes.push(Note { severity, place, message });
     };
     let handed = plugin::variables(plugin, environment);
@@ -171,7 +171,7 @@ fn load(
     };
     Checked {
         file: file.to_owned(),
-        place: if plugin.inside.is_top() { String::new() } else { plugin.inside.to_string() },
+        place: written(&plugin.inside),
         loads: engine.is_some(),
         name: engine.map(|engine| engine.name.clone()),
         routes: engine.map_or(0, |engine| engine.routes.len()),
@@ -180,12 +180,17 @@ fn load(
 }
 
 /// A place in a configuration that is itself in a file.
-fn join(outer: &Place, inside: &Place) -> String {
-    match (outer.is_top(), inside.is_top()) {
+pub fn join(outer: &str, inside: &Place) -> String {
+    match (outer.is_empty(), inside.is_top()) {
         (true, _) => inside.to_string(),
-        (false, true) => outer.to_string(),
+        (false, true) => outer.to_owned(),
         (false, false) => format!("{outer}: {inside}"),
     }
+}
+
+/// A place as text, empty for the top.
+pub fn written(place: &Place) -> String {
+    if place.is_top() { String::new() } else { place.to_string() }
 }
 
 /// A configuration that reads the client's address, in a file that does not show what Envoy takes for it.
@@ -194,7 +199,7 @@ fn unseen_address(plugin: &Plugin<'_>) -> Option<Note> {
     let seen = !matches!(plugin.runner, Runner::Istio(_));
     seen.then(|| Note {
         severity: Severity::Warning,
-        place: join(&plugin.inside, &inside),
+        place: join(&written(&plugin.inside), &inside),
         message: "`client_address` is the client's own word unless Envoy's connection manager has \
                   `use_remote_address: true`, which is not in this file"
             .to_owned(),
