@@ -40,8 +40,12 @@ pub struct Plugin<'d> {
 
 /// The documents of a file.
 pub fn parse(text: &str) -> Result<Vec<Value>, Failure> {
-    serde_saphyr::from_multiple(text)
-        .map_err(|error| format!("not YAML: {}", first_line(&error.to_string())))
+    serde_saphyr::from_multiple(text).map_err(|error| {
+        let error = error.to_string();
+        // The rest shows what is around it, and what the library's options are.
+        let said = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        format!("not YAML: {}", said.split(", set DuplicateKeyPolicy").next().unwrap_or_default())
+    })
 }
 
 /// Every configuration of a file.
@@ -190,10 +194,6 @@ fn message(any: Option<&Value>) -> Result<Value, Failure> {
         }
         _ => Err("expected `@type` of a google.protobuf.Struct, StringValue or BytesValue".into()),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `claimgate routes`: which routes a host has, the most specific first.
 
 use crate::check::{environment, join};
+use crate::lines::Lines;
 use crate::output::{Finding, Format, Severity};
 use crate::table::Table;
 use crate::{Failure, document, prose, read};
@@ -90,7 +91,8 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
     let file = &arguments.file;
     let of_file = |why: Failure| format!("`{file}`: {why}");
     let mut shown = Vec::new();
-    for found in document::configurations(&read(file)?).map_err(of_file)? {
+    let text = read(file)?;
+    for found in document::configurations(&text).map_err(of_file)? {
         // Keys have no part in it: a secret that is not set here is no obstacle.
         let handed = |name: &str| environment(name).or_else(|| Some("A".repeat(96)));
         let engine = match config::load_value(found.value.clone(), &found.name, &handed, &Portable)
@@ -99,7 +101,8 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
             Err(error) => {
                 let place = join(&found.place, &error.place);
                 let (file, message) = (file.clone(), error.reason);
-                format.tell(&Finding { severity: Severity::Error, file, place, message });
+                let at = Lines::of(&text).find(&place);
+                format.tell_at(&Finding { severity: Severity::Error, file, place, message }, at);
                 return Ok(ExitCode::from(2));
             }
         };

@@ -7,11 +7,13 @@ mod istio;
 mod plugin;
 
 use crate::document::{self, Plugin, Runner};
+use crate::lines::Lines;
 use crate::output::{Finding, Format, Severity};
 use crate::{Failure, read};
 use claimgate::config::{self, Place};
 use claimgate::token::signature::Portable;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -60,8 +62,14 @@ impl Note {
 
 pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
     let file = &arguments.file;
-    let (checked, findings) = check(file, &read(file)?, &|path| read(path), &environment)?;
-    findings.iter().for_each(|finding| format.tell(finding));
+    let text = read(file)?;
+    let (checked, findings) = check(file, &text, &|path| read(path), &environment)?;
+    let mut lines = BTreeMap::from([(file.as_str(), Lines::of(&text))]);
+    for finding in &findings {
+        let read = || read(&finding.file).map(|text| Lines::of(&text));
+        let lines = lines.entry(&finding.file).or_insert_with(|| read().unwrap_or_default());
+        format.tell_at(finding, lines.find(&finding.place));
+    }
     format.print(&checked, || checked.iter().map(Checked::line).collect());
     let any = |severity| findings.iter().any(|finding| finding.severity == severity);
     Ok(match (any(Severity::Error), any(Severity::Warning) && arguments.strict) {
