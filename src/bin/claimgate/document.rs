@@ -1,6 +1,7 @@
 //! Finds the filter's configuration in a file: by itself, or inside Envoy's and Istio's.
 
 use crate::Failure;
+use claimgate::config::Place;
 use claimgate::json;
 use serde_json::Value;
 
@@ -14,67 +15,169 @@ pub struct Found {
     pub name: String,
 }
 
-/// Every configuration of a file.
-pub fn configurations(text: &str) -> Result<Vec<Found>, Failure> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
-        .map_err(|error| format!("not YAML: {}", first_line(&error.to_string())))?;
-    let mut found = Vec::new();
-    for document in &documents {
-        if document.get("routes").is_some() || document.get("issuers").is_some() {
-            let (place, name) = (String::new(), String::new());
-            found.push(Found { place, value: document.clone(), name });
-        } else {
-            search(document, "", &mut found)?;
-        }
-    }
-    if found.is_empty() {
-        return Err(
-            "no configuration of the filter in it: expected `routes`, a Wasm plugin with a \
-                    `configuration`, or a WasmPlugin with a `pluginConfig`"
-                .to_owned(),
-        );
-    }
-    Ok(found)
+/// What runs the filter, as far as a file shows it.
+pub enum Runner<'d> {
+    /// The file is the configuration.
+    None,
+    /// A `PluginConfig` of Envoy.
+    Envoy(&'d Value),
+    /// A manifest of kind WasmPlugin.
+    Istio(&'d Value),
 }
 
-/// Looks for Wasm plugins of Envoy, and for Istio's manifests.
-fn search(value: &Value, place: &str, found: &mut Vec<Found>) -> Result<(), Failure> {
+/// The filter in a file: what runs it, and the configuration that it is given.
+pub struct Plugin<'d> {
+    pub runner: Runner<'d>,
+    /// The place of the plugin.
+    pub place: Place,
+    /// The place of its configuration.
+    pub inside: Place,
+    /// The plugin's name.
+    pub name: String,
+    /// Its configuration, or why there is none.
+    pub configuration: Result<Value, Failure>,
+}
+
+/// The documents of a file.
+pub fn parse(text: &str) -> Result<Vec<Value>, Failure> {
+    serde_saphyr::from_multiple(text).map_err(|error| {
+        let error = error.to_string();
+        // The rest shows what is around it, and what the library's options are.
+        let said = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        format!("not YAML: {}", said.split(", set DuplicateKeyPolicy").next().unwrap_or_default())
+    })
+}
+
+/// Every configuration of a file.
+pub fn configurations(text: &str) -> Result<Vec<Found>, Failure> {
+    let documents = parse(text)?;
+    let found = plugins(&documents).into_iter().map(|plugin| {
+        let Plugin { inside, name, configuration, .. } = plugin;
+        let place = crate::check::written(&inside);
+        let value = configuration.map_err(|why| format!("{place}: {why}"))?;
+        Ok(Found { place, value, name })
+    });
+    let found: Vec<Found> = found.collect::<Result<_, Failure>>()?;
+    if found.is_empty() { Err(NONE.to_owned()) } else { Ok(found) }
+}
+
+/// What is said of a file without the filter.
+pub const NONE: &str = "no configuration of the filter in it: expected `routes`, a Wasm plugin with \
+                        a `configuration`, or a WasmPlugin with a `pluginConfig`";
+
+/// The filter wherever documents have it. Of several Wasm plugins those are the filter that name it, or whose
+/// configuration looks like its own; where none does, all are.
+pub fn plugins(documents: &[Value]) -> Vec<Plugin<'_>> {
+    let mut found = Vec::new();
+    for document in documents {
+        if is_configuration(document) {
+            let (place, inside) = Default::default();
+            let (name, configuration) = (String::new(), Ok(document.clone()));
+            found.push(Plugin { runner: Runner::None, place, inside, name, configuration });
+        } else {
+            walk(document, &Place::default(), &mut |value, place| {
+                found.extend(envoy_plugin(value, place).or_else(|| istio_plugin(value, place)));
+            });
+        }
+    }
+    if found.iter().any(Plugin::is_filter) {
+        found.retain(Plugin::is_filter);
+    }
+    found
+}
+
+impl Plugin<'_> {
+    fn is_filter(&self) -> bool {
+        let named = |value: &Value, names: &[&[&str]]| {
+            let mut names = names.iter().filter_map(|path| at(value, path).and_then(Value::as_str));
+            names.any(|name| name.to_ascii_lowercase().contains("claimgate"))
+        };
+        let looks = self.configuration.as_ref().is_ok_and(is_configuration);
+        looks
+            || match self.runner {
+                Runner::None => true,
+                Runner::Envoy(plugin) => {
+                    let file: &[&str] = &["vm_config", "code", "local", "filename"];
+                    named(plugin, &[&["name"], &["root_id"], file])
+                }
+                Runner::Istio(manifest) => {
+                    let spec: [&[&str]; 3] =
+                        [&["spec", "pluginName"], &["spec", "url"], &["metadata", "name"]];
+                    named(manifest, &spec)
+                }
+            }
+    }
+}
+
+fn is_configuration(value: &Value) -> bool {
+    value.get("routes").is_some() || value.get("issuers").is_some()
+}
+
+fn envoy_plugin<'d>(value: &'d Value, place: &Place) -> Option<Plugin<'d>> {
+    member(value, "vm_config")?;
+    let name = value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (inside, configuration) = (place.key("configuration"), message(value.get("configuration")));
+    Some(Plugin { runner: Runner::Envoy(value), place: place.clone(), inside, name, configuration })
+}
+
+fn istio_plugin<'d>(value: &'d Value, place: &Place) -> Option<Plugin<'d>> {
+    let spec = value.get("spec").filter(|_| is_kind(value, "WasmPlugin"))?;
+    let name = spec.get("pluginName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let configuration = spec.get("pluginConfig").cloned();
+    let configuration = configuration.ok_or_else(|| "missing: the filter refuses to load".into());
+    let inside = place.key("spec").key("pluginConfig");
+    Some(Plugin { runner: Runner::Istio(value), place: place.clone(), inside, name, configuration })
+}
+
+/// Whether a manifest of Kubernetes is of this kind.
+pub fn is_kind(manifest: &Value, kind: &str) -> bool {
+    manifest.get("kind").and_then(Value::as_str) == Some(kind)
+}
+
+/// A member of a message of Envoy, whose JSON form takes `use_remote_address` and `useRemoteAddress`.
+pub fn member<'d>(value: &'d Value, name: &str) -> Option<&'d Value> {
+    value.get(name).or_else(|| {
+        let mut words = name.split('_');
+        let mut camel = words.next().unwrap_or_default().to_owned();
+        for word in words {
+            let (first, rest) = word.split_at_checked(1).unwrap_or_default();
+            camel.extend([&first.to_ascii_uppercase(), rest]);
+        }
+        value.get(camel)
+    })
+}
+
+/// A member of a member of a message.
+pub fn at<'d>(value: &'d Value, path: &[&str]) -> Option<&'d Value> {
+    path.iter().try_fold(value, |value, name| member(value, name))
+}
+
+/// The elements of a list that a message has, or none.
+pub fn items<'d>(value: &'d Value, name: &str) -> &'d [Value] {
+    member(value, name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Visits every object, the outer one first.
+pub fn walk<'d>(value: &'d Value, place: &Place, visit: &mut dyn FnMut(&'d Value, &Place)) {
     match value {
         Value::Object(members) => {
-            let text = |name| members.get(name).and_then(Value::as_str);
-            let name = || text("name").unwrap_or_default().to_owned();
-            if let (Some(configuration), true) =
-                (members.get("configuration"), members.contains_key("vm_config"))
-            {
-                let place = format!("{place}.configuration");
-                let value = message(configuration).map_err(|why| format!("{place}: {why}"))?;
-                found.push(Found { place, value, name: name() });
-                return Ok(());
-            }
-            if let (Some("WasmPlugin"), Some(spec)) = (text("kind"), members.get("spec")) {
-                let value = spec.get("pluginConfig").cloned().unwrap_or_default();
-                let name = spec.get("pluginName").and_then(Value::as_str).unwrap_or_default();
-                let place = "spec.pluginConfig".to_owned();
-                found.push(Found { place, value, name: name.to_owned() });
-                return Ok(());
-            }
+            visit(value, place);
             for (name, value) in members {
-                let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
-                search(value, &place, found)?;
+                walk(value, &place.key(name), visit);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                search(item, &format!("{place}[{index}]"), found)?;
+                walk(item, &place.index(index), visit);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-    Ok(())
 }
 
 /// The configuration in a `google.protobuf.Any`.
-fn message(any: &Value) -> Result<Value, Failure> {
+fn message(any: Option<&Value>) -> Result<Value, Failure> {
+    let any = any.ok_or("missing: the filter refuses to load")?;
     let value = any.get("value").cloned().unwrap_or_default();
     match any.get("@type").and_then(Value::as_str).and_then(|name| name.rsplit('/').next()) {
         Some("google.protobuf.Struct") => Ok(value),
@@ -91,10 +194,6 @@ fn message(any: &Value) -> Result<Value, Failure> {
         }
         _ => Err("expected `@type` of a google.protobuf.Struct, StringValue or BytesValue".into()),
     }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 #[cfg(test)]

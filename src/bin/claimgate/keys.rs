@@ -1,5 +1,6 @@
 //! `claimgate keys`: key pairs as JSON Web Keys.
 
+use crate::output::Format;
 use crate::{Failure, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,13 +33,28 @@ pub enum Verb {
     },
 }
 
-pub fn run(verb: &Verb) -> Result<(), Failure> {
+/// A file that was written.
+#[derive(serde::Serialize)]
+struct Written<'a> {
+    file: &'a str,
+    kid: Option<String>,
+}
+
+pub fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
     match verb {
         Verb::New { alg, kid, out } => {
             let key = make(alg, kid.as_deref())?;
+            // A key is JSON in either form.
+            let document: Value = serde_json::from_str(&key).map_err(|_| BAD)?;
             match out {
-                None => println!("{key}"),
-                Some(path) => write_private(path, &key)?,
+                None => format.print(&document, || key),
+                Some(file) => {
+                    write_private(file, &key)?;
+                    let kid = document.get("kid").and_then(Value::as_str).map(str::to_owned);
+                    if format == Format::Json {
+                        format.print(&Written { file, kid }, String::new);
+                    }
+                }
             }
         }
         Verb::Jwks { files } => {
@@ -46,7 +62,8 @@ pub fn run(verb: &Verb) -> Result<(), Failure> {
                 .iter()
                 .map(|file| public(&read(file)?).map_err(|why| format!("`{file}`: {why}")))
                 .collect();
-            println!("{}", json!({ "keys": keys? }));
+            let set = json!({ "keys": keys? });
+            format.print(&set, || set.to_string());
         }
     }
     Ok(())

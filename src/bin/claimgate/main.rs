@@ -2,37 +2,52 @@
 //! own code. Each verb has a file; this one only names them.
 
 mod check;
+mod completions;
 mod document;
 mod explain;
 mod keys;
+mod lines;
 mod output;
+mod prose;
+mod routes;
+mod table;
 mod testing;
 mod token;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use output::{Finding, Format};
 use std::process::ExitCode;
 
 /// Checks configurations of the Claimgate filter, and makes keys and tokens to try them with.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(version, about, arg_required_else_help = true, after_help = STATUS)]
 struct Arguments {
     /// How results and errors are printed.
     #[arg(long, global = true, value_enum, default_value = "human")]
     format: Format,
+    /// Whether they are coloured; `auto` colours a terminal's, unless NO_COLOR is set.
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: clap::ColorChoice,
     #[command(subcommand)]
     verb: Verb,
 }
 
+/// What every verb leaves to the shell; a verb that says more has it in its own help.
+const STATUS: &str = "Exit status: 0 done, 1 done and something was found, 2 refused or not possible. \
+                      Results go to standard output, errors and warnings to standard error.";
+
 #[derive(Subcommand)]
 enum Verb {
-    /// Loads a configuration through the filter's own code. Exit status: 0 fine, 1 warnings under
-    /// `--strict`, 2 refused.
+    /// Loads a configuration through the filter's own code, and judges what is around it in the file.
+    #[command(after_help = "Exit status: 0 fine, 1 warnings under `--strict`, 2 refused.")]
     Check(check::Arguments),
     /// Explains what is decided on one request: which route and why, what each part of its condition saw, what
     /// client and upstream get.
     #[command(after_help = "Exit status: 0 allowed, 3 denied, 2 cannot decide.")]
     Explain(explain::Arguments),
+    /// Prints the routes of a host, the most specific first.
+    #[command(after_help = "Exit status: 0 done, 2 refused.")]
+    Routes(routes::Arguments),
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -44,19 +59,30 @@ enum Verb {
     /// Issues development tokens, and shows what a token says.
     #[command(subcommand)]
     Token(token::Verb),
+    /// Prints what completes this command line in a shell.
+    Completions(completions::Arguments),
 }
 
 /// Why a verb could not do its work: one sentence in lower case.
 type Failure = String;
 
 fn main() -> ExitCode {
-    let Arguments { format, verb } = Arguments::parse();
+    let Arguments { format, color, verb } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
+    };
+    output::color(color);
     let done = match verb {
         Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Explain(arguments) => explain::run(&arguments, format),
-        Verb::Keys(verb) => keys::run(&verb).map(|()| ExitCode::SUCCESS),
+        Verb::Routes(arguments) => routes::run(&arguments, format),
         Verb::Test(arguments) => testing::run(&arguments, format),
-        Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),
+        Verb::Keys(verb) => keys::run(&verb, format).map(|()| ExitCode::SUCCESS),
+        Verb::Token(verb) => token::run(&verb, format).map(|()| ExitCode::SUCCESS),
+        Verb::Completions(arguments) => {
+            completions::run(&arguments, &mut Arguments::command());
+            Ok(ExitCode::SUCCESS)
+        }
     };
     done.unwrap_or_else(|failure| {
         format.tell(&Finding::error(failure));

@@ -1,9 +1,11 @@
 //! How every verb speaks: results on standard output, findings on standard error, each in the form that
 //! `--format` asks for. Colours are there only where a terminal reads.
 
+use crate::lines::At;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use std::io::Write as _;
+use std::process::ExitCode;
 
 /// The form of all that is printed.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,6 +40,16 @@ pub struct Finding {
     pub message: String,
 }
 
+#[derive(Serialize)]
+struct Located<'f> {
+    #[serde(flatten)]
+    finding: &'f Finding,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
+}
+
 impl Finding {
     /// A refusal without a file.
     pub fn error(message: impl Into<String>) -> Self {
@@ -49,17 +61,26 @@ impl Finding {
 impl Format {
     /// Tells a finding on standard error: `warning: FILE: PLACE: MESSAGE`.
     pub fn tell(self, finding: &Finding) {
+        self.tell_at(finding, None);
+    }
+
+    /// Tells a finding and the line where it is: `warning: FILE:LINE:COLUMN: PLACE: MESSAGE`.
+    pub fn tell_at(self, finding: &Finding, at: Option<At>) {
         // Where standard error is closed there is nobody to tell.
         let mut stderr = anstream::stderr().lock();
         let _ = match self {
-            Self::Json => writeln!(stderr, "{}", json(finding)),
+            Self::Json => {
+                let (line, column) = at.unzip();
+                writeln!(stderr, "{}", json(&Located { finding, line, column }))
+            }
             Self::Human => {
                 let (word, color) = match finding.severity {
                     Severity::Error => ("error", AnsiColor::Red),
                     Severity::Warning => ("warning", AnsiColor::Yellow),
                 };
                 let style = Style::new().bold().fg_color(Some(color.into()));
-                let places = [&finding.file, &finding.place];
+                let line = at.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+                let places = [&format!("{}{line}", finding.file), &finding.place];
                 let places = places.iter().filter(|text| !text.is_empty());
                 let places: String = places.map(|text| format!("{text}: ")).collect();
                 writeln!(stderr, "{style}{word}:{style:#} {places}{}", finding.message)
@@ -76,6 +97,34 @@ impl Format {
         // A reader that went away, as `head` does, wants no more.
         let _ = writeln!(anstream::stdout().lock(), "{}", shown.trim_end_matches('\n'));
     }
+}
+
+/// What an argument that is not understood comes to: clap's own words, or one finding where JSON is asked for.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let json = arguments.iter().any(|argument| argument == "--format=json")
+        || arguments.windows(2).any(|pair| pair == ["--format", "json"]);
+    // Help and the version are no errors, and go to standard output.
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
+        let said = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        Format::Json.tell(&Finding::error(said));
+    } else {
+        // Where nobody reads there is nobody to tell.
+        let _ = error.print();
+    }
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// Colours as they are asked for.
+pub fn color(choice: clap::ColorChoice) {
+    match choice {
+        // A terminal's, unless NO_COLOR is set.
+        clap::ColorChoice::Auto => anstream::ColorChoice::Auto,
+        clap::ColorChoice::Always => anstream::ColorChoice::Always,
+        clap::ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
 }
 
 fn json(document: &impl Serialize) -> String {

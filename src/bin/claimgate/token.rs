@@ -1,5 +1,6 @@
 //! `claimgate token`: development tokens.
 
+use crate::output::Format;
 use crate::{Failure, keys, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +9,8 @@ use jwt_simple::claims::{Claims, JWTClaims};
 use jwt_simple::common::HeaderOptions;
 use jwt_simple::prelude::Duration;
 use serde_json::{Map, Value};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(clap::Subcommand)]
 pub enum Verb {
@@ -47,12 +49,25 @@ pub struct Issue {
     claims: Vec<String>,
 }
 
-pub fn run(verb: &Verb) -> Result<(), Failure> {
+/// A token that was issued.
+#[derive(serde::Serialize)]
+struct Issued {
+    token: String,
+}
+
+pub fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
     match verb {
-        Verb::Issue(arguments) => println!("{}", issue(arguments)?),
+        Verb::Issue(arguments) => {
+            let issued = Issued { token: issue(arguments)? };
+            format.print(&issued, || issued.token.clone());
+        }
         Verb::Show { token } => {
             let read = if token == "-" { read(token)? } else { token.clone() };
-            println!("{}", show(read.trim())?);
+            #[allow(clippy::disallowed_methods, reason = "the command line has a clock")]
+            let now = SystemTime::now();
+            let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let shown = Shown::of(read.trim(), i64::try_from(now).unwrap_or(i64::MAX))?;
+            format.print(&shown, || shown.text());
         }
     }
     Ok(())
@@ -115,14 +130,92 @@ fn lifetime(
     Ok(claims)
 }
 
-fn show(token: &str) -> Result<String, Failure> {
-    let mut segments = token.split('.');
-    let mut part = |what: &str| {
-        let decoded = segments.next().and_then(|segment| URL_SAFE_NO_PAD.decode(segment).ok());
-        decoded
-            .and_then(|bytes| json::parse(&bytes).ok())
-            .ok_or_else(|| format!("the {what} is not base64url of JSON"))
-    };
-    let shown = serde_json::json!({ "header": part("header")?, "claims": part("payload")? });
-    serde_json::to_string_pretty(&shown).map_err(|error| error.to_string())
+/// What a token says.
+#[derive(serde::Serialize)]
+struct Shown {
+    /// Never: nothing here looks for a key.
+    verified: bool,
+    header: Value,
+    claims: Value,
+    times: BTreeMap<&'static str, Time>,
+}
+
+/// A moment that a token names.
+#[derive(serde::Serialize)]
+struct Time {
+    at: String,
+    seconds_from_now: i64,
+}
+
+impl Shown {
+    /// Decodes a token at this time, in seconds since the epoch.
+    fn of(token: &str, now: i64) -> Result<Self, Failure> {
+        let mut segments = token.split('.');
+        let mut part = |what: &str| {
+            let decoded = segments.next().and_then(|segment| URL_SAFE_NO_PAD.decode(segment).ok());
+            decoded
+                .and_then(|bytes| json::parse(&bytes).ok())
+                .ok_or_else(|| format!("the {what} is not base64url of JSON"))
+        };
+        let (header, claims) = (part("header")?, part("payload")?);
+        let time = |name| {
+            let seconds =
+                claims.get(name)?.as_f64().filter(|seconds| (0.0..1e11).contains(seconds))?;
+            let at = UNIX_EPOCH + std::time::Duration::from_secs(seconds as u64);
+            let at = humantime::format_rfc3339_seconds(at).to_string();
+            Some((name, Time { at, seconds_from_now: seconds as i64 - now }))
+        };
+        let times = ["iat", "nbf", "exp", "auth_time"].into_iter().filter_map(time).collect();
+        Ok(Self { verified: false, header, claims, times })
+    }
+
+    fn text(&self) -> String {
+        let pretty = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
+        let times = self.times.iter().map(|(name, time)| {
+            let length = std::time::Duration::from_secs(time.seconds_from_now.unsigned_abs());
+            let length = humantime::format_duration(length);
+            let when = match time.seconds_from_now {
+                0 => "now".to_owned(),
+                1.. => format!("in {length}"),
+                ..0 => format!("{length} ago"),
+            };
+            let expired =
+                if *name == "exp" && time.seconds_from_now <= 0 { ", expired" } else { "" };
+            format!("{name:9}  {}  {when}{expired}\n", time.at)
+        });
+        let times: String = times.collect();
+        let (header, claims) = (pretty(&self.header), pretty(&self.claims));
+        format!(
+            "decoded, not verified: anybody can have written it\n\nheader {header}\nclaims {claims}\n{times}"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_times() {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let token = |claims: &str| format!("{}.{}.x", part(r#"{"alg":"ES256"}"#), part(claims));
+        let cases = [
+            (r#"{"exp": 1800000060}"#, "exp        2027-01-15T08:01:00Z  in 1m"),
+            (r#"{"exp": 1799996400}"#, "exp        2027-01-15T07:00:00Z  1h ago, expired"),
+            (r#"{"iat": 1799999999.5}"#, "iat        2027-01-15T07:59:59Z  1s ago"),
+            (r#"{"nbf": 1800000000}"#, "nbf        2027-01-15T08:00:00Z  now"),
+            (r#"{"exp": "soon"}"#, "}"),
+            (r#"{"exp": 1e300}"#, "}"),
+            (r#"{"exp": -1}"#, "}"),
+        ];
+        for (claims, want) in cases {
+            let shown = Shown::of(&token(claims), 1_800_000_000).unwrap();
+            let text = shown.text();
+            assert_eq!(text.lines().last(), Some(want), "{claims}");
+            assert!(text.starts_with("decoded, not verified") && !shown.verified);
+        }
+        for bad in ["", "x", "a.b.c"] {
+            assert!(Shown::of(bad, 0).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Keys and secrets of an issuer.
 
-use super::{Builder, check_not_empty, duration, list};
+use super::{Builder, advice, check_not_empty, duration, list};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
 use crate::token::remote::Source;
@@ -95,6 +95,11 @@ impl Builder<'_> {
             (None, None, Some(secret), None) => {
                 let place = place.key("secret");
                 let bytes = self.secret(secret, &place)?;
+                if advice::is_guessable(&bytes) {
+                    self.warnings.push(place.warning(
+                        "looks guessable, and one token is enough to try guesses on: take 32 random bytes",
+                    ));
+                }
                 let key = key::parse_secret(bytes, kid, narrow, self.backend);
                 keys.own.push(Rc::new(key.map_err(|reason| place.error(reason))?));
             }

@@ -1,5 +1,6 @@
 //! The mirror to checked values.
 
+mod advice;
 mod condition;
 mod identity;
 mod issuer;
@@ -68,6 +69,7 @@ pub fn build(
     if let Some(version) = config.version.filter(|version| *version != 1) {
         return Err(top.key("version").error(format!("found {version}, this version reads 1")));
     }
+    let advice = advice::of(&config);
     let name = match config.name {
         Some(name) => {
             check_name(&name, &top.key("name"))?;
@@ -145,7 +147,9 @@ pub fn build(
         mode: mode(config.mode),
         trust: RefCell::new(Trust::new(keyring)),
     };
-    Ok(Loaded { engine, warnings: builder.warnings })
+    let mut warnings = builder.warnings;
+    warnings.extend(advice);
+    Ok(Loaded { engine, warnings })
 }
 
 impl Builder<'_> {

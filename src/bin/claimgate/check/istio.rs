@@ -1,0 +1,142 @@
+//! What Istio's manifests have around the filter.
+
+use super::plugin::is_true;
+use super::{Note, client_address, join, written};
+use crate::document::{Plugin, Runner, at, is_kind, items};
+use claimgate::config::Place;
+use serde_json::Value;
+
+/// What is wrong with the manifests that hold the filter, and with those beside them.
+pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
+    let mut notes = Vec::new();
+    for plugin in plugins {
+        let Runner::Istio(manifest) = plugin.runner else { continue };
+        let spec = manifest.get("spec").unwrap_or(&Value::Null);
+        wasm_plugin(spec, &plugin.place.key("spec"), &mut notes);
+        let Ok(configuration) = &plugin.configuration else { continue };
+        if let Some(inside) = client_address(configuration) {
+            notes.push(Note {
+                place: join(&written(&plugin.inside), &inside),
+                ..Note::warning(
+                    &inside,
+                    "`client_address` is the client's own word behind a sidecar: use it in a gateway, \
+                     with `numTrustedProxies` set",
+                )
+            });
+        }
+        clusters(documents, configuration, plugin, &mut notes);
+    }
+    notes
+}
+
+fn wasm_plugin(spec: &Value, place: &Place, notes: &mut Vec<Note>) {
+    let word = |name| spec.get(name).and_then(Value::as_str);
+    if word("failStrategy") == Some("FAIL_OPEN") {
+        notes.push(Note::error(
+            &place.key("failStrategy"),
+            "`FAIL_OPEN` lets every request pass while the filter is down: write `FAIL_CLOSE`",
+        ));
+    }
+    if word("type") == Some("NETWORK") {
+        notes.push(Note::error(&place.key("type"), "the filter judges HTTP: write `HTTP`"));
+    }
+    if word("phase") != Some("AUTHN") {
+        notes.push(Note::warning(
+            &place.key("phase"),
+            "not `AUTHN`: Istio's own authorization runs before the filter, on headers that a client \
+             may have forged",
+        ));
+    }
+    let remote = word("url").is_some_and(|url| !url.starts_with("file:"));
+    if remote
+        && word("sha256").is_none()
+        && !word("url").is_some_and(|url| url.contains("@sha256:"))
+    {
+        notes.push(Note::warning(
+            &place.key("url"),
+            "whoever can write there decides what runs: pin it by `sha256`",
+        ));
+    }
+    for (index, one) in items(spec, "match").iter().enumerate() {
+        if one.get("mode").is_some_and(|mode| mode == "CLIENT") {
+            notes.push(Note::error(
+                &place.key("match").index(index).key("mode"),
+                "`CLIENT` is what the workload itself sends: write `SERVER`",
+            ));
+        }
+    }
+}
+
+/// Clusters by the names that Istio gives them: `outbound|443||idp.example.com`.
+fn clusters(
+    documents: &[Value],
+    configuration: &Value,
+    plugin: &Plugin<'_>,
+    notes: &mut Vec<Note>,
+) {
+    let mut wrong: Vec<(Place, Severe, String)> = Vec::new();
+    crate::document::walk(configuration, &Place::default(), &mut |value, place| {
+        let text = |name| value.get(name).and_then(Value::as_str);
+        let (Some(cluster), Some(_)) = (text("cluster"), text("url")) else { return };
+        let place = place.key("cluster");
+        let parts: Vec<&str> = cluster.split('|').collect();
+        let [_, port, _, host] = parts[..] else {
+            let reason = format!(
+                "`{cluster}` is no cluster of Istio's: write `outbound|443||idp.example.com`"
+            );
+            wrong.push((place, Severe::Warning, reason));
+            return;
+        };
+        match tls(documents, host, port) {
+            // It may be in another file.
+            None if !documents.iter().any(|document| is_entry(document, host)) => {}
+            Some("SIMPLE" | "MUTUAL" | "ISTIO_MUTUAL") => {}
+            None | Some(_) => wrong.push((
+                place,
+                Severe::Error,
+                format!(
+                    "plain text: whoever is on the way can put its own keys in; give `{host}` a \
+                     DestinationRule with `tls: {{ mode: SIMPLE, subjectAltNames: [{host}] }}`"
+                ),
+            )),
+        }
+    });
+    for (inside, severe, message) in wrong {
+        let note = Note::error_if(matches!(severe, Severe::Error), &inside, message);
+        notes.push(Note { place: join(&written(&plugin.inside), &inside), ..note });
+    }
+    for document in documents.iter().filter(|document| is_kind(document, "DestinationRule")) {
+        let tls = at(document, &["spec", "trafficPolicy", "tls"]).unwrap_or(&Value::Null);
+        if is_true(tls.get("insecureSkipVerify")) {
+            let place = Place::default().key("spec").key("trafficPolicy").key("tls");
+            notes.push(Note::error(
+                &place.key("insecureSkipVerify"),
+                "takes any certificate: leave it out",
+            ));
+        }
+    }
+}
+
+enum Severe {
+    Error,
+    Warning,
+}
+
+fn is_entry(document: &Value, host: &str) -> bool {
+    let hosts = at(document, &["spec"]).map(|spec| items(spec, "hosts")).unwrap_or_default();
+    is_kind(document, "ServiceEntry") && hosts.iter().any(|entry| entry == host)
+}
+
+/// How a DestinationRule says that a host is spoken to.
+fn tls<'d>(documents: &'d [Value], host: &str, port: &str) -> Option<&'d str> {
+    let rule = documents.iter().find(|document| {
+        is_kind(document, "DestinationRule")
+            && at(document, &["spec", "host"]).is_some_and(|own| own == host)
+    })?;
+    let policy = at(rule, &["spec", "trafficPolicy"])?;
+    let of_port = items(policy, "portLevelSettings").iter().find(|settings| {
+        at(settings, &["port", "number"]).is_some_and(|number| number.to_string() == port)
+    });
+    let tls = of_port.and_then(|settings| settings.get("tls")).or_else(|| policy.get("tls"))?;
+    tls.get("mode").and_then(Value::as_str)
+}
