@@ -89,6 +89,8 @@ fn verbs() {
         ("completions fish", "", 0, "complete -c claimgate", ""),
         ("completions powershell", "", 0, "claimgate", ""),
         ("completions elvish", "", 0, "claimgate", ""),
+        ("schema", "", 0, "\"title\": \"Configuration of Claimgate\"", ""),
+        ("schema --format json", "", 0, "\"title\":\"Configuration of Claimgate\"", ""),
         ("--help", "", 0, "Exit status: 0 done, 1 done and something was found, 2 refused", ""),
         ("check --help", "", 0, "Exit status: 0 fine, 1 warnings under `--strict`, 2 refused.", ""),
         ("--version --format json", "", 0, "claimgate ", ""),

@@ -5,6 +5,8 @@ pub mod build;
 pub mod decode;
 pub mod error;
 pub mod raw;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod schema;
 
 pub use build::{Environment, Loaded};
 pub use error::{ConfigError, Place, Warning};

@@ -201,9 +201,9 @@ impl RootContext for Root {
             Ok(()) => {
                 gate.tick();
                 if let Some(engine) = &gate.engine {
-                    let taken = started.zip(host::now().ok()).map(|(started, now)| {
-                        now.as_millis().saturating_sub(started.as_millis())
-                    });
+                    let taken = started
+                        .zip(host::now().ok())
+                        .map(|(started, now)| now.as_millis().saturating_sub(started.as_millis()));
                     info!(
                         "claimgate {}: `{}` loaded in {} ms, routes: {}, issuers: {}, the host verifies: {:?}",
                         env!("CARGO_PKG_VERSION"),

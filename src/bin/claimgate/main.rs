@@ -10,6 +10,7 @@ mod lines;
 mod output;
 mod prose;
 mod routes;
+mod schema;
 mod table;
 mod testing;
 mod token;
@@ -59,6 +60,8 @@ enum Verb {
     /// Issues development tokens, and shows what a token says.
     #[command(subcommand)]
     Token(token::Verb),
+    /// Prints the JSON Schema of the configuration, for editors and pipelines.
+    Schema,
     /// Prints what completes this command line in a shell.
     Completions(completions::Arguments),
 }
@@ -79,6 +82,10 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb, format).map(|()| ExitCode::SUCCESS),
         Verb::Token(verb) => token::run(&verb, format).map(|()| ExitCode::SUCCESS),
+        Verb::Schema => {
+            schema::run(format);
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Completions(arguments) => {
             completions::run(&arguments, &mut Arguments::command());
             Ok(ExitCode::SUCCESS)
