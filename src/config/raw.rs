@@ -185,6 +185,7 @@ raw! {
         encoded_slash: Option<Relaxation>,
         parameters: Option<Relaxation>,
         empty_segment: Option<Relaxation>,
+        final_slash: Option<Relaxation>,
         case: Option<Case>,
     }
 }

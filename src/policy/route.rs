@@ -116,6 +116,12 @@ impl Route {
         self.require.is_some() && !self.by_token_alone
     }
 
+    /// Whether the pattern by which it takes this path ends with `**`.
+    pub fn owns_beneath(&self, path: &[Cow<'_, str>]) -> bool {
+        let pattern = self.paths.iter().find(|pattern| pattern.captures(path).is_some());
+        pattern.is_some_and(|pattern| pattern.rest)
+    }
+
     /// What it captures of host and path.
     pub fn captures<'r>(
         &'r self,

@@ -3,6 +3,7 @@
 
 mod check;
 mod document;
+mod import;
 mod keys;
 mod token;
 
@@ -22,6 +23,10 @@ enum Verb {
     /// Loads a configuration through the filter's own code. Exit status: 0 fine, 1 warnings under
     /// `--strict`, 2 refused.
     Check(check::Arguments),
+    /// Makes a configuration from Envoy's `jwt_authn` and `rbac` filters, or from Istio's manifests, that
+    /// lets nothing through which these refuse. Exit status: 0 all is carried over, 1 something was
+    /// left out or is stricter, 2 cannot run.
+    Import(import::Arguments),
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -36,6 +41,7 @@ type Failure = String;
 fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Import(arguments) => import::run(&arguments),
         Verb::Keys(verb) => keys::run(&verb).map(|()| ExitCode::SUCCESS),
         Verb::Token(verb) => token::run(&verb).map(|()| ExitCode::SUCCESS),
     };

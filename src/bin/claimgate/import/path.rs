@@ -1,0 +1,421 @@
+//! Paths: what a source says of them, and the patterns that a configuration has for it.
+//!
+//! A configuration gives each request to the most specific pattern that matches it. The patterns
+//! that are made here are closed under intersection, so that whatever two of them share is a
+//! pattern too, and is the owner of it. They have literal and captured segments only; what else a
+//! source asks of a segment becomes a condition on the capture.
+
+use super::condition::Condition;
+use super::text::Text;
+use claimgate::policy::pattern::PathPattern;
+use std::collections::BTreeSet;
+
+/// How deep a path is followed whose end a source looks at.
+pub const MAX_DEPTH: usize = 6;
+
+/// The most patterns that are made; what is not told apart any more is refused.
+const MAX_PATTERNS: usize = 512;
+
+/// A pattern: literal segments, and `None` for one that may be anything; `rest` for a final `**`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pattern {
+    /// Its segments.
+    pub segments: Vec<Option<String>>,
+    /// Whether everything beneath belongs to it.
+    pub rest: bool,
+}
+
+/// What a source says of a path.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    /// Its segments from the front, and what follows.
+    Front(Vec<Segment>, Tail),
+    /// Segments at the front, at least so many between, segments at the end.
+    Ends(Vec<Segment>, usize, Vec<Segment>),
+}
+
+/// What a source says of a segment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Segment {
+    /// Exactly this.
+    Literal(String),
+    /// Anything but nothing.
+    Any,
+    /// Some text.
+    Text(Text),
+}
+
+/// What follows the segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing, and no final slash.
+    End,
+    /// A final slash.
+    Slash,
+    /// Anything that begins with a slash, or nothing.
+    Anything,
+    /// Anything that begins with a slash.
+    Beneath,
+}
+
+/// Why a path cannot be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsaid {
+    /// No request has it: the filter refuses such paths.
+    Refused,
+    /// There is no pattern for it.
+    Pattern,
+}
+
+/// Whether every request that a pattern owns has the path that a source asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Owned {
+    /// Every one.
+    Yes,
+    /// None.
+    No,
+    /// Those for which this holds, and no other.
+    If(Condition),
+    /// It cannot be told.
+    Unknown,
+}
+
+/// A literal segment as paths are matched.
+fn literal(text: &str) -> Result<Segment, Unsaid> {
+    if !sayable(text) || text.contains(['{', '}', '*']) {
+        return Err(Unsaid::Pattern);
+    }
+    match PathPattern::parse(&format!("/{text}"), false) {
+        Ok(_) if !text.is_empty() => Ok(Segment::Literal(text.to_owned())),
+        _ => Err(Unsaid::Refused),
+    }
+}
+
+/// Whether a text reads the same in a path and in its segments: a source compares what is encoded.
+fn sayable(text: &str) -> bool {
+    text.is_ascii() && !text.contains('%')
+}
+
+fn literals<'t>(texts: impl Iterator<Item = &'t str>) -> Result<Vec<Segment>, Unsaid> {
+    texts.map(literal).collect()
+}
+
+impl Shape {
+    /// Every path.
+    pub const EVERY: Self = Self::Front(Vec::new(), Tail::Anything);
+
+    /// Exactly this path.
+    pub fn exact(path: &str) -> Result<Self, Unsaid> {
+        let inside = path.strip_prefix('/').ok_or(Unsaid::Refused)?;
+        if inside.is_empty() {
+            return Ok(Self::Front(Vec::new(), Tail::End));
+        }
+        let (inside, tail) = match inside.strip_suffix('/') {
+            Some(inside) => (inside, Tail::Slash),
+            None => (inside, Tail::End),
+        };
+        Ok(Self::Front(literals(inside.split('/'))?, tail))
+    }
+
+    /// Every path that begins so, segment or not.
+    pub fn prefix(path: &str) -> Result<Self, Unsaid> {
+        if path.is_empty() {
+            return Ok(Self::EVERY);
+        }
+        let inside = path.strip_prefix('/').ok_or(Unsaid::Refused)?;
+        let Some((front, last)) = inside.rsplit_once('/').or(Some(("", inside))) else {
+            return Err(Unsaid::Pattern);
+        };
+        let mut segments = match inside.contains('/') {
+            true => literals(front.split('/'))?,
+            false => Vec::new(),
+        };
+        if last.is_empty() {
+            let tail = if segments.is_empty() { Tail::Anything } else { Tail::Beneath };
+            return Ok(Self::Front(segments, tail));
+        }
+        if !sayable(last) {
+            return Err(Unsaid::Pattern);
+        }
+        segments.push(Segment::Text(Text::Prefix(last.to_owned())));
+        Ok(Self::Front(segments, Tail::Anything))
+    }
+
+    /// This path and everything beneath it, segment by segment.
+    pub fn beneath(path: &str) -> Result<Self, Unsaid> {
+        match Self::exact(path)? {
+            Self::Front(segments, _) => Ok(Self::Front(segments, Tail::Anything)),
+            Self::Ends(..) => Err(Unsaid::Pattern),
+        }
+    }
+
+    /// Every path that ends so, segment or not.
+    pub fn suffix(text: &str) -> Result<Self, Unsaid> {
+        // A path with a final slash may belong to a `**`, whose end no condition reads.
+        if !sayable(text) || text.ends_with('/') {
+            return Err(Unsaid::Pattern);
+        }
+        let mut parts = text.split('/');
+        let first = parts.next().unwrap_or_default();
+        let mut segments = literals(parts)?;
+        if !first.is_empty() {
+            segments.insert(0, Segment::Text(Text::Suffix(first.to_owned())));
+        }
+        Ok(Self::Ends(Vec::new(), 0, segments))
+    }
+
+    /// A template with `{*}` or `*` for a segment and `{**}` or `**` for any number of them.
+    pub fn template(path: &str) -> Result<Self, Unsaid> {
+        let inside = path.strip_prefix('/').ok_or(Unsaid::Refused)?;
+        if inside.ends_with('/') {
+            return Err(Unsaid::Pattern);
+        }
+        let mut parts: Vec<Vec<Segment>> = vec![Vec::new()];
+        for segment in inside.split('/') {
+            let word = segment.trim_start_matches('{').trim_end_matches('}');
+            // `{name=*}` captures what it matches.
+            let word = word.split_once('=').map_or(word, |(_, word)| word);
+            let braced = segment.starts_with('{') && segment.ends_with('}');
+            match (word, parts.last_mut()) {
+                ("**", _) => parts.push(Vec::new()),
+                ("*", Some(last)) => last.push(Segment::Any),
+                (_, Some(last)) if braced && !word.contains(['*', '/']) => last.push(Segment::Any),
+                (_, Some(last)) => last.push(literal(segment)?),
+                (_, None) => return Err(Unsaid::Pattern),
+            }
+        }
+        match <[Vec<Segment>; 2]>::try_from(parts) {
+            Ok([front, end]) if end.is_empty() => {
+                let tail = if front.is_empty() { Tail::Anything } else { Tail::Beneath };
+                Ok(Self::Front(front, tail))
+            }
+            Ok([front, end]) => Ok(Self::Ends(front, 1, end)),
+            Err(parts) => match <[Vec<Segment>; 1]>::try_from(parts) {
+                Ok([front]) => Ok(Self::Front(front, Tail::End)),
+                Err(_) => Err(Unsaid::Pattern),
+            },
+        }
+    }
+
+    /// A regular expression that says what each segment is.
+    pub fn regex(pattern: &str) -> Result<Self, Unsaid> {
+        super::regex::shape(pattern)
+    }
+
+    /// Patterns that match every path of this shape together, and perhaps more.
+    fn cover(&self) -> Vec<Pattern> {
+        let of = |segments: &[Segment]| segments.iter().map(Segment::skeleton).collect::<Vec<_>>();
+        match self {
+            Self::Front(front, tail) => {
+                let exact = Pattern { segments: of(front), rest: false };
+                match tail {
+                    Tail::End | Tail::Slash => vec![exact],
+                    Tail::Anything => vec![Pattern { rest: true, ..exact }],
+                    Tail::Beneath => vec![exact.clone(), exact.beneath()],
+                }
+            }
+            Self::Ends(front, ..) => vec![Pattern { segments: of(front), rest: true }],
+        }
+    }
+
+    /// The patterns that tell this shape from others.
+    pub fn patterns(&self) -> Vec<Pattern> {
+        let mut patterns = self.cover();
+        match self {
+            Self::Front(front, Tail::Anything) => {
+                // `/a*` is `/a` and everything beneath, for most who write it.
+                if let Some((Segment::Text(Text::Prefix(last)), front)) = front.split_last()
+                    && let Ok(Segment::Literal(last)) = literal(last)
+                {
+                    let mut segments: Vec<_> = front.iter().map(Segment::skeleton).collect();
+                    segments.push(Some(last));
+                    patterns.push(Pattern { segments, rest: true });
+                }
+            }
+            Self::Front(..) => {}
+            Self::Ends(front, between, end) => {
+                for depth in 0..=MAX_DEPTH {
+                    patterns.push(Pattern { segments: vec![None; depth], rest: false });
+                    let Some(any) = depth.checked_sub(front.len() + end.len()) else { continue };
+                    if any >= *between {
+                        let front = front.iter().map(Segment::skeleton);
+                        let segments = front.chain(vec![None; any]);
+                        let segments = segments.chain(end.iter().map(Segment::skeleton)).collect();
+                        patterns.push(Pattern { segments, rest: false });
+                    }
+                }
+            }
+        }
+        patterns
+    }
+
+    /// Whether the requests that a pattern owns, beside those others, have this shape.
+    pub fn owned(&self, pattern: &Pattern, all: &BTreeSet<Pattern>) -> Owned {
+        let elsewhere = |part: &Pattern| match pattern.intersect(part) {
+            None => true,
+            Some(shared) => shared != *pattern && all.contains(&shared),
+        };
+        if self.cover().iter().all(elsewhere) {
+            return Owned::No;
+        }
+        match self {
+            Self::Front(front, tail) => owned_front(front, *tail, pattern),
+            Self::Ends(front, between, end) => owned_ends(front, *between, end, pattern),
+        }
+    }
+}
+
+fn owned_front(front: &[Segment], tail: Tail, pattern: &Pattern) -> Owned {
+    let has = pattern.segments.len();
+    let mut conditions = Vec::new();
+    for (index, segment) in front.iter().enumerate() {
+        match pattern.segments.get(index) {
+            Some(own) => match segment.owned(own.as_deref(), index + 1) {
+                Condition::Never => return Owned::No,
+                condition => conditions.push(condition),
+            },
+            None if pattern.rest => return Owned::Unknown,
+            None => return Owned::No,
+        }
+    }
+    let fits = match (tail, has > front.len(), pattern.rest) {
+        (Tail::Anything, _, _) | (Tail::Beneath, true, _) | (Tail::End, false, false) => true,
+        (Tail::End | Tail::Slash, true, _) => false,
+        // What has a final slash belongs to no pattern without `**`.
+        (Tail::Slash | Tail::Beneath, false, false) => false,
+        (_, false, true) => return Owned::Unknown,
+    };
+    if fits { Owned::when(Condition::all(conditions)) } else { Owned::No }
+}
+
+fn owned_ends(front: &[Segment], between: usize, end: &[Segment], pattern: &Pattern) -> Owned {
+    let has = pattern.segments.len();
+    let at_front = || {
+        let own = pattern.segments.iter().map(Option::as_deref).enumerate();
+        own.zip(front).map(|((index, own), segment)| segment.owned(own, index + 1))
+    };
+    if pattern.rest {
+        let never = at_front().any(|condition| condition == Condition::Never);
+        return if never { Owned::No } else { Owned::Unknown };
+    }
+    let Some(begin) = has.checked_sub(end.len()) else { return Owned::No };
+    if begin < front.len() + between {
+        return Owned::No;
+    }
+    let own = pattern.segments.iter().map(Option::as_deref).enumerate().skip(begin);
+    let at_end = own.zip(end).map(|((index, own), segment)| segment.owned(own, index + 1));
+    Owned::when(Condition::all(at_front().chain(at_end).collect::<Vec<_>>()))
+}
+
+impl Owned {
+    fn when(condition: Condition) -> Self {
+        match condition {
+            Condition::Always => Self::Yes,
+            Condition::Never => Self::No,
+            condition => Self::If(condition),
+        }
+    }
+}
+
+impl Segment {
+    fn skeleton(&self) -> Option<String> {
+        match self {
+            Self::Literal(literal) => Some(literal.clone()),
+            Self::Any | Self::Text(_) => None,
+        }
+    }
+
+    /// When the segment of a pattern is this one.
+    fn owned(&self, own: Option<&str>, number: usize) -> Condition {
+        let known = |is: bool| if is { Condition::Always } else { Condition::Never };
+        match (self, own) {
+            (Self::Any, _) => Condition::Always,
+            (Self::Literal(literal), Some(own)) => known(literal == own),
+            (Self::Text(text), Some(own)) => known(text.is(own)),
+            (Self::Literal(literal), None) => {
+                Condition::segment(number, "equals", &super::leaf::plain(literal))
+            }
+            (Self::Text(Text::Something), None) => Condition::Always,
+            (Self::Text(text), None) => Condition::segment(number, "matches", &text.pattern()),
+        }
+    }
+}
+
+impl Pattern {
+    /// Every path.
+    pub fn every() -> Self {
+        Self { segments: Vec::new(), rest: true }
+    }
+
+    /// Everything beneath it, but not itself.
+    fn beneath(&self) -> Self {
+        let mut segments = self.segments.clone();
+        segments.push(None);
+        Self { segments, rest: true }
+    }
+
+    /// What two patterns share.
+    pub fn intersect(&self, other: &Self) -> Option<Self> {
+        let (long, short) =
+            if self.segments.len() >= other.segments.len() { (self, other) } else { (other, self) };
+        let longer = long.segments.len() > short.segments.len();
+        if longer && !short.rest {
+            return None;
+        }
+        let mut segments = long.segments.clone();
+        for (segment, own) in segments.iter_mut().zip(&short.segments) {
+            match (&segment, own) {
+                (Some(a), Some(b)) if a != b => return None,
+                (None, Some(own)) => *segment = Some(own.clone()),
+                _ => {}
+            }
+        }
+        let rest = if longer { long.rest } else { long.rest && short.rest };
+        Some(Self { segments, rest })
+    }
+
+    /// Whether another has nothing that this has not.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.intersect(other).as_ref() == Some(other)
+    }
+
+    /// As it is written, with these segments captured.
+    pub fn text(&self, captured: &[usize]) -> String {
+        let mut text = String::new();
+        for (index, segment) in self.segments.iter().enumerate() {
+            let number = index + 1;
+            text.push('/');
+            match segment {
+                Some(literal) => text.push_str(literal),
+                None if captured.contains(&number) => {
+                    text.push_str(&format!("{{{}}}", super::condition::capture(number)));
+                }
+                None => text.push('*'),
+            }
+        }
+        match (self.rest, self.segments.is_empty()) {
+            (true, _) => text.push_str("/**"),
+            (false, true) => text.push('/'),
+            (false, false) => {}
+        }
+        text
+    }
+}
+
+/// Closes patterns under intersection; says whether that was possible.
+pub fn close(mut patterns: BTreeSet<Pattern>) -> (BTreeSet<Pattern>, bool) {
+    let mut fresh: Vec<Pattern> = patterns.iter().cloned().collect();
+    while let Some(next) = fresh.pop() {
+        let shared: Vec<Pattern> =
+            patterns.iter().filter_map(|pattern| pattern.intersect(&next)).collect();
+        for pattern in shared {
+            if patterns.len() >= MAX_PATTERNS {
+                return (patterns, false);
+            }
+            if patterns.insert(pattern.clone()) {
+                fresh.push(pattern);
+            }
+        }
+    }
+    (patterns, true)
+}
