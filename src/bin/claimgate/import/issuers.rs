@@ -264,7 +264,12 @@ impl Issuer {
 /// Whether the filter would set this header.
 pub fn check_header(header: &str, claim: &str) -> Result<(), String> {
     let headers = Node::Map(vec![(header.to_owned(), Node::map([("claim", Node::from(claim))]))]);
-    load(&Node::map([("identity", Node::map([("headers", headers)]))]))
+    let keys = Node::from(json!([{"remote": {"cluster": "a", "url": "https://a"}}]));
+    let any = Node::map([("issuer", Node::from("a")), ("any_audience", Node::from(json!(true))), ("keys", keys)]);
+    load(&Node::map([
+        ("issuers", Node::map([("a", any)])),
+        ("identity", Node::map([("headers", headers)])),
+    ]))
 }
 
 /// Loads a document by the filter's own code.

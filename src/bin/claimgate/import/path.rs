@@ -218,6 +218,16 @@ impl Shape {
         }
     }
 
+    /// The pattern of so many segments with these at its ends.
+    fn with_ends(front: &[Segment], end: &[Segment], depth: usize) -> Option<Pattern> {
+        let any = depth.checked_sub(front.len() + end.len())?;
+        let skeletons = |segments: &[Segment]| {
+            segments.iter().map(Segment::skeleton).collect::<Vec<_>>()
+        };
+        let segments = [skeletons(front), vec![None; any], skeletons(end)].concat();
+        Some(Pattern { segments, rest: false })
+    }
+
     /// The patterns that tell this shape from others.
     pub fn patterns(&self) -> Vec<Pattern> {
         let mut patterns = self.cover();
@@ -236,12 +246,8 @@ impl Shape {
             Self::Ends(front, between, end) => {
                 for depth in 0..=MAX_DEPTH {
                     patterns.push(Pattern { segments: vec![None; depth], rest: false });
-                    let Some(any) = depth.checked_sub(front.len() + end.len()) else { continue };
-                    if any >= *between {
-                        let front = front.iter().map(Segment::skeleton);
-                        let segments = front.chain(vec![None; any]);
-                        let segments = segments.chain(end.iter().map(Segment::skeleton)).collect();
-                        patterns.push(Pattern { segments, rest: false });
+                    if depth >= front.len() + between + end.len() {
+                        patterns.extend(Self::with_ends(front, end, depth));
                     }
                 }
             }
@@ -260,7 +266,13 @@ impl Shape {
         }
         match self {
             Self::Front(front, tail) => owned_front(front, *tail, pattern),
-            Self::Ends(front, between, end) => owned_ends(front, *between, end, pattern),
+            Self::Ends(front, between, end) => {
+                let ends = Self::with_ends(front, end, pattern.segments.len());
+                match ends {
+                    Some(ends) if !pattern.rest && elsewhere(&ends) => Owned::No,
+                    _ => owned_ends(front, *between, end, pattern),
+                }
+            }
         }
     }
 }
@@ -336,7 +348,11 @@ impl Segment {
                 Condition::segment(number, "equals", &super::leaf::plain(literal))
             }
             (Self::Text(Text::Something), None) => Condition::Always,
-            (Self::Text(text), None) => Condition::segment(number, "matches", &text.pattern()),
+            (Self::Text(text), None) => {
+                // No segment has a line break.
+                let pattern = text.pattern().replace("(?s:.*)", ".*");
+                Condition::segment(number, "matches", &pattern)
+            }
         }
     }
 }

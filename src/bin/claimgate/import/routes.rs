@@ -43,13 +43,13 @@ struct Parts {
 /// Makes the routes of a policy, whose issuers have these names.
 pub fn routes(policy: &Policy, issuers: &[String]) -> Routes {
     let (parts, complete) = parts(policy);
-    let mut cells: BTreeMap<(&Host, &Pattern), ByMethod> = BTreeMap::new();
+    let mut cells = Cells::new();
     for host in &parts.hosts {
         for pattern in &parts.patterns {
             cells.insert((host, pattern), by_method(policy, &parts, host, pattern));
         }
     }
-    let (denied, closed) = close(&parts, &mut cells);
+    let (denied, closed) = close(&parts, complete, &mut cells);
     let mut made = Maker { issuers, named: parts.hosts.len() > 1, ..Maker::default() };
     let mut groups: Vec<(Option<Vec<String>>, Asked, BTreeMap<&Host, Vec<&Pattern>>)> = Vec::new();
     for ((host, pattern), by_method) in &cells {
@@ -186,22 +186,39 @@ fn asked(policy: &Policy, mut cell: Cell<'_>) -> Option<Asked> {
 
 type Places<'p> = Vec<(&'p Host, &'p Pattern)>;
 
+type Cells<'p> = BTreeMap<(&'p Host, &'p Pattern), ByMethod>;
+
+fn is_closed(cells: &Cells<'_>, host: &Host, pattern: &Pattern) -> bool {
+    cells.get(&(host, pattern)).is_none_or(Vec::is_empty)
+}
+
 /// Takes the cells that nothing opens out of the others: those that a deny route closes, and those
 /// that must stay, since something broader would open them. The rest is closed by being nowhere.
 fn close<'p>(
     parts: &'p Parts,
-    cells: &mut BTreeMap<(&'p Host, &'p Pattern), ByMethod>,
+    complete: bool,
+    cells: &mut Cells<'p>,
 ) -> (Places<'p>, Places<'p>) {
-    let is_closed = |cells: &BTreeMap<(&Host, &Pattern), ByMethod>, host, pattern| {
-        cells.get(&(host, pattern)).is_none_or(Vec::is_empty)
+    // Where the patterns are closed under intersection, what is nowhere goes to one that holds all
+    // of it.
+    let would_own = |other: &Pattern, pattern: &Pattern| match complete {
+        true => other.contains(pattern),
+        false => other.intersect(pattern).is_some(),
     };
+    // A host that no route names would go to a broader family.
+    let is_gone = |host: &Host| {
+        parts.hosts.len() > 1
+            && parts.patterns.iter().fold(true, |all, other| all && is_closed(cells, host, other))
+    };
+    let every = Pattern::every();
     let needed: Places<'_> = cells
         .keys()
         .filter(|(host, pattern)| {
+            let open = |other: &&Pattern| !is_closed(cells, host, other);
+            let mut open = parts.patterns.iter().filter(open);
             is_closed(cells, host, pattern)
-                && parts.patterns.iter().any(|other| {
-                    other.intersect(pattern).is_some() && !is_closed(cells, host, other)
-                })
+                && (open.any(|other| would_own(other, pattern))
+                    || (**pattern == every && is_gone(host)))
         })
         .copied()
         .collect();

@@ -68,7 +68,8 @@ impl Text {
             Self::Suffix(own) => format!("{any}{}", regex_lite::escape(own)),
             Self::Contains(own) => format!("{any}{}{any}", regex_lite::escape(own)),
             Self::Regex(own) => own.clone(),
-            Self::Something => "(?s:.+)".to_owned(),
+            // As Istio has it: a line break is nothing.
+            Self::Something => ".+".to_owned(),
         }
     }
 
