@@ -68,6 +68,7 @@ pub fn filter(config: &Object<'_>, findings: &mut Findings) -> Jwt {
         };
         let ask = match requirement {
             None => Ask::Nothing,
+            Some(requires) if requires.members().next().is_none() => Ask::Nothing,
             Some(requires) => ask(&requires, &issuers, findings),
         };
         asks.push((matched, ask));

@@ -232,7 +232,9 @@ fn claim_value(claim: &str, value: &Object<'_>) -> Option<Formula> {
         return None;
     }
     if let Some(matcher) = value.object("string_match") {
-        return Some(leaf::claim(claim, Kind::Scalar, &[string_matcher(&matcher)?]));
+        // A token in which these are no strings does not verify.
+        let kind = if matches!(claim, "iss" | "sub" | "jti") { Kind::Text } else { Kind::Scalar };
+        return Some(leaf::claim(claim, kind, &[string_matcher(&matcher)?]));
     }
     if let Some(Value::Bool(is)) = value.get("bool_match") {
         return Some(leaf::claim_value(claim, &json!(is)));

@@ -69,7 +69,8 @@ impl At {
 
     fn finding(&self, severity: Severity, message: impl Into<String>) -> Finding {
         let place = match (self.document.is_empty(), self.path.is_empty()) {
-            (true, _) => self.path.clone(),
+            (true, true) => "document".to_owned(),
+            (true, false) => self.path.clone(),
             (false, true) => self.document.clone(),
             (false, false) => format!("{} {}", self.document, self.path),
         };

@@ -177,7 +177,14 @@ fn applied<'d>(all: Vec<Manifest<'d>>, options: &Options) -> Result<Vec<Manifest
             || one.labels.iter().all(|(name, value)| given.get(name) == Some(value));
         here && selects
     };
-    Ok(all.into_iter().filter(applies).collect())
+    let had = all.iter().any(|one| one.kind == "AuthorizationPolicy");
+    let applied: Vec<Manifest<'_>> = all.into_iter().filter(applies).collect();
+    if had && !applied.iter().any(|one| one.kind == "AuthorizationPolicy") {
+        return Err("no AuthorizationPolicy is for this workload: without one everything is open; leave \
+                    the files with policies out if that is meant"
+            .to_owned());
+    }
+    Ok(applied)
 }
 
 fn jwt_rule(rule: &Object<'_>, issuers: &mut Issuers, findings: &mut Findings) {

@@ -15,6 +15,7 @@ mod issuers;
 mod istio;
 mod istio_rules;
 mod leaf;
+mod merge;
 mod path;
 mod policy;
 mod regex;

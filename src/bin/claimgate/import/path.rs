@@ -255,8 +255,9 @@ impl Shape {
         patterns
     }
 
-    /// Whether the requests that a pattern owns, beside those others, have this shape.
-    pub fn owned(&self, pattern: &Pattern, all: &BTreeSet<Pattern>) -> Owned {
+    /// Whether the requests that a pattern owns, beside those others, have this shape; `slash` asks
+    /// for the forms with a final slash of one without `**`, which it refuses.
+    pub fn owned(&self, pattern: &Pattern, all: &BTreeSet<Pattern>, slash: bool) -> Owned {
         let elsewhere = |part: &Pattern| match pattern.intersect(part) {
             None => true,
             Some(shared) => shared != *pattern && all.contains(&shared),
@@ -265,7 +266,8 @@ impl Shape {
             return Owned::No;
         }
         match self {
-            Self::Front(front, tail) => owned_front(front, *tail, pattern),
+            Self::Front(front, tail) => owned_front(front, *tail, pattern, slash),
+            Self::Ends(..) if slash => Owned::No,
             Self::Ends(front, between, end) => {
                 let ends = Self::with_ends(front, end, pattern.segments.len());
                 match ends {
@@ -277,7 +279,7 @@ impl Shape {
     }
 }
 
-fn owned_front(front: &[Segment], tail: Tail, pattern: &Pattern) -> Owned {
+fn owned_front(front: &[Segment], tail: Tail, pattern: &Pattern, slash: bool) -> Owned {
     let has = pattern.segments.len();
     let mut conditions = Vec::new();
     for (index, segment) in front.iter().enumerate() {
@@ -291,10 +293,11 @@ fn owned_front(front: &[Segment], tail: Tail, pattern: &Pattern) -> Owned {
         }
     }
     let fits = match (tail, has > front.len(), pattern.rest) {
-        (Tail::Anything, _, _) | (Tail::Beneath, true, _) | (Tail::End, false, false) => true,
+        (Tail::Anything, _, _) | (Tail::Beneath, true, _) => true,
+        (Tail::End, false, false) => !slash,
         (Tail::End | Tail::Slash, true, _) => false,
         // What has a final slash belongs to no pattern without `**`.
-        (Tail::Slash | Tail::Beneath, false, false) => false,
+        (Tail::Slash | Tail::Beneath, false, false) => slash,
         (_, false, true) => return Owned::Unknown,
     };
     if fits { Owned::when(Condition::all(conditions)) } else { Owned::No }
@@ -393,6 +396,12 @@ impl Pattern {
     /// Whether another has nothing that this has not.
     pub fn contains(&self, other: &Self) -> bool {
         self.intersect(other).as_ref() == Some(other)
+    }
+
+    /// How specific it is, as the filter has it.
+    pub fn rank(&self) -> Vec<u8> {
+        let segments = self.segments.iter().map(|segment| if segment.is_some() { 3 } else { 2 });
+        segments.chain([u8::from(!self.rest)]).collect()
     }
 
     /// As it is written, with these segments captured.

@@ -88,6 +88,8 @@ pub struct Cell<'c> {
     pub patterns: &'c BTreeSet<Pattern>,
     /// Their method; `None` for every one that no other cell has.
     pub method: Option<&'c str>,
+    /// Whether the forms with a final slash are meant, of a pattern that refuses them.
+    pub slash: bool,
     /// Whether the token is looked at.
     pub sees_token: bool,
 }
@@ -115,7 +117,7 @@ impl Formula {
             Self::Any(parts) if holds => Condition::any(each(parts)),
             Self::Any(parts) => Condition::all(each(parts)),
             Self::Not(part) => part.when(!holds, cell),
-            Self::Path(shape) => match shape.owned(cell.pattern, cell.patterns) {
+            Self::Path(shape) => match shape.owned(cell.pattern, cell.patterns, cell.slash) {
                 Owned::Yes => known(holds),
                 Owned::No => known(!holds),
                 Owned::If(condition) if holds => condition,

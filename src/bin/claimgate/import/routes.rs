@@ -24,14 +24,14 @@ pub struct Routes {
 
 /// What a route asks.
 #[derive(Clone, Debug, PartialEq)]
-struct Asked {
+pub struct Asked {
     token: &'static str,
     issuers: Vec<String>,
     require: Condition,
 }
 
 /// What the requests of one host and pattern are asked, by method.
-type ByMethod = Vec<(Option<Vec<String>>, Asked)>;
+pub type ByMethod = Vec<(Option<Vec<String>>, Asked)>;
 
 /// What a policy tells apart.
 struct Parts {
@@ -46,10 +46,16 @@ pub fn routes(policy: &Policy, issuers: &[String]) -> Routes {
     let mut cells = Cells::new();
     for host in &parts.hosts {
         for pattern in &parts.patterns {
-            cells.insert((host, pattern), by_method(policy, &parts, host, pattern));
+            cells.insert((host, pattern), by_method(policy, &parts, host, pattern, false));
         }
     }
-    let (denied, closed) = close(&parts, complete, &mut cells);
+    let nowhere: BTreeSet<(&Host, &Pattern)> =
+        cells.iter().filter(|(_, by_method)| by_method.is_empty()).map(|(cell, _)| *cell).collect();
+    for host in &parts.hosts {
+        let slash = |pattern: &Pattern| by_method(policy, &parts, host, pattern, true);
+        super::merge::merge(host, &parts.patterns, &mut cells, &slash);
+    }
+    let (denied, closed) = close(&parts, &nowhere, &mut cells);
     let mut made = Maker { issuers, named: parts.hosts.len() > 1, ..Maker::default() };
     let mut groups: Vec<(Option<Vec<String>>, Asked, BTreeMap<&Host, Vec<&Pattern>>)> = Vec::new();
     for ((host, pattern), by_method) in &cells {
@@ -106,7 +112,13 @@ fn parts(policy: &Policy) -> (Parts, bool) {
     (Parts { patterns, hosts, methods }, complete)
 }
 
-fn by_method(policy: &Policy, parts: &Parts, host: &Host, pattern: &Pattern) -> ByMethod {
+fn by_method(
+    policy: &Policy,
+    parts: &Parts,
+    host: &Host,
+    pattern: &Pattern,
+    slash: bool,
+) -> ByMethod {
     let ask = |method: Option<&str>| {
         let cell = Cell {
             host,
@@ -114,6 +126,7 @@ fn by_method(policy: &Policy, parts: &Parts, host: &Host, pattern: &Pattern) -> 
             pattern,
             patterns: &parts.patterns,
             method,
+            slash,
             sees_token: true,
         };
         asked(policy, cell)
@@ -186,38 +199,38 @@ fn asked(policy: &Policy, mut cell: Cell<'_>) -> Option<Asked> {
 
 type Places<'p> = Vec<(&'p Host, &'p Pattern)>;
 
-type Cells<'p> = BTreeMap<(&'p Host, &'p Pattern), ByMethod>;
+/// What the requests of each host and pattern are asked.
+pub type Cells<'p> = BTreeMap<(&'p Host, &'p Pattern), ByMethod>;
 
+/// Whether nothing opens a cell that is there.
 fn is_closed(cells: &Cells<'_>, host: &Host, pattern: &Pattern) -> bool {
-    cells.get(&(host, pattern)).is_none_or(Vec::is_empty)
+    cells.get(&(host, pattern)).is_some_and(Vec::is_empty)
+}
+
+fn is_open(cells: &Cells<'_>, host: &Host, pattern: &Pattern) -> bool {
+    cells.get(&(host, pattern)).is_some_and(|by_method| !by_method.is_empty())
 }
 
 /// Takes the cells that nothing opens out of the others: those that a deny route closes, and those
 /// that must stay, since something broader would open them. The rest is closed by being nowhere.
 fn close<'p>(
     parts: &'p Parts,
-    complete: bool,
+    closed: &BTreeSet<(&Host, &Pattern)>,
     cells: &mut Cells<'p>,
 ) -> (Places<'p>, Places<'p>) {
-    // Where the patterns are closed under intersection, what is nowhere goes to one that holds all
-    // of it.
-    let would_own = |other: &Pattern, pattern: &Pattern| match complete {
-        true => other.contains(pattern),
-        false => other.intersect(pattern).is_some(),
-    };
     // A host that no route names would go to a broader family.
     let is_gone = |host: &Host| {
         parts.hosts.len() > 1
-            && parts.patterns.iter().fold(true, |all, other| all && is_closed(cells, host, other))
+            && parts.patterns.iter().fold(true, |all, other| all && !is_open(cells, host, other))
     };
     let every = Pattern::every();
     let needed: Places<'_> = cells
         .keys()
         .filter(|(host, pattern)| {
-            let open = |other: &&Pattern| !is_closed(cells, host, other);
+            let open = |other: &&Pattern| is_open(cells, host, other);
             let mut open = parts.patterns.iter().filter(open);
             is_closed(cells, host, pattern)
-                && (open.any(|other| would_own(other, pattern))
+                && (open.any(|other| other.intersect(pattern).is_some() && !pattern.contains(other))
                     || (**pattern == every && is_gone(host)))
         })
         .copied()
@@ -227,8 +240,8 @@ fn close<'p>(
     let mut denied: Places<'_> = needed
         .iter()
         .filter(|(host, pattern)| {
-            let inside = parts.patterns.iter().filter(|other| pattern.contains(other));
-            may_deny(host) && inside.fold(true, |all, other| all && is_closed(cells, host, other))
+            let mut inside = parts.patterns.iter().filter(|other| pattern.contains(other));
+            may_deny(host) && inside.all(|other| closed.contains(&(*host, other)))
         })
         .copied()
         .collect();
