@@ -7,8 +7,15 @@ use serde_json::Value;
 /// The HTTP filters of a document, wherever they are.
 fn filters(value: &Value) -> Vec<&Value> {
     match value {
-        Value::Array(items) if items.iter().any(|item| item.get("typed_config").is_some() && item.get("name").is_some()
-            && item["typed_config"].get("http_filters").is_none()) => items.iter().collect(),
+        Value::Array(items)
+            if items.iter().any(|item| {
+                item.get("typed_config").is_some()
+                    && item.get("name").is_some()
+                    && item["typed_config"].get("http_filters").is_none()
+            }) =>
+        {
+            items.iter().collect()
+        }
         Value::Array(items) => items.iter().flat_map(filters).collect(),
         Value::Object(members) => members.values().flat_map(filters).collect(),
         _ => Vec::new(),
@@ -71,7 +78,8 @@ fn jwt(config: &Value, asked: &Asked) -> Option<Option<(String, Value)>> {
         on_path && list(matched, "headers").iter().all(|one| header(one, asked))
     };
     let Some(rule) = list(config, "rules").iter().find(matched) else { return Some(None) };
-    let Some(requires) = rule.get("requires").filter(|one| one.as_object().is_some_and(|one| !one.is_empty()))
+    let Some(requires) =
+        rule.get("requires").filter(|one| one.as_object().is_some_and(|one| !one.is_empty()))
     else {
         return Some(None);
     };
@@ -91,7 +99,10 @@ fn requirement(requires: &Value, config: &Value, asked: &Asked) -> Option<Option
         if !wanted.is_empty() && !held.iter().any(|one| wanted.contains(one)) {
             return None;
         }
-        Some(Some((provider["payload_in_metadata"].as_str().unwrap_or_default().to_owned(), claims.clone())))
+        Some(Some((
+            provider["payload_in_metadata"].as_str().unwrap_or_default().to_owned(),
+            claims.clone(),
+        )))
     };
     if let Some(name) = requires.get("provider_name") {
         return verify(name.as_str().unwrap(), None);
@@ -112,7 +123,8 @@ fn requirement(requires: &Value, config: &Value, asked: &Asked) -> Option<Option
     let any = list(&requires["requires_any"], "requirements");
     let named = any.iter().filter(|one| one.get("allow_missing").is_none());
     let verified = named.filter_map(|one| requirement(one, config, asked)).next();
-    let missing = any.iter().any(|one| one.get("allow_missing").is_some()) && asked.claims.is_none();
+    let missing =
+        any.iter().any(|one| one.get("allow_missing").is_some()) && asked.claims.is_none();
     verified.or(missing.then_some(None))
 }
 
@@ -176,18 +188,26 @@ impl Context<'_> {
             "header" => header(inner, self.asked),
             "url_path" => string(&inner["path"], self.asked.plain_path()),
             "remote_ip" | "direct_remote_ip" => {
-                let network = format!("{}/{}", inner["address_prefix"].as_str().unwrap(), inner["prefix_len"]);
+                let network = format!(
+                    "{}/{}",
+                    inner["address_prefix"].as_str().unwrap(),
+                    inner["prefix_len"]
+                );
                 network.parse::<ipnet::IpNet>().unwrap().contains(&self.asked.address)
             }
             "metadata" => {
                 let Some((key, payload)) = self.metadata else { return false };
-                let mut keys = list(inner, "path").iter().map(|segment| segment["key"].as_str().unwrap());
+                let mut keys =
+                    list(inner, "path").iter().map(|segment| segment["key"].as_str().unwrap());
                 if keys.next() != Some(key.as_str()) {
                     return false;
                 }
-                keys.try_fold(payload, |value, key| value.get(key)).is_some_and(|value| is(&inner["value"], value))
+                keys.try_fold(payload, |value, key| value.get(key))
+                    .is_some_and(|value| is(&inner["value"], value))
             }
-            "authenticated" => self.asked.peer.as_ref().is_some_and(|peer| string(&inner["principal_name"], peer)),
+            "authenticated" => {
+                self.asked.peer.as_ref().is_some_and(|peer| string(&inner["principal_name"], peer))
+            }
             "destination_port" => self.unseen,
             other => panic!("{other}"),
         }
@@ -201,7 +221,9 @@ fn is(matcher: &Value, value: &Value) -> bool {
         "bool_match" => value == inner,
         "double_match" => value.as_f64().is_some() && value.as_f64() == inner["exact"].as_f64(),
         "present_match" => true,
-        "list_match" => value.as_array().is_some_and(|items| items.iter().any(|item| is(&inner["one_of"], item))),
+        "list_match" => value
+            .as_array()
+            .is_some_and(|items| items.iter().any(|item| is(&inner["one_of"], item))),
         "or_match" => list(inner, "value_matchers").iter().any(|one| is(one, value)),
         other => panic!("{other}"),
     }

@@ -16,7 +16,8 @@ fn nothing_is_laxer_than_envoy() {
         let (mut allowed, mut both) = (0, 0);
         let mut refused = std::collections::BTreeMap::new();
         for asked in grid::requests(&documents) {
-            let chain = envoy::allows(&documents[0], &asked, false) && envoy::allows(&documents[0], &asked, true);
+            let chain = envoy::allows(&documents[0], &asked, false)
+                && envoy::allows(&documents[0], &asked, true);
             let filter = decide(&loaded, &asked);
             assert!(chain || filter.is_err(), "{name} lets through {asked:?}\n{}", imported.text);
             if asked.path.ends_with('/') {
@@ -82,7 +83,11 @@ fn the_chain_decides_as_envoy_documents() {
     let loaded = load(&imported.text);
     for (path, method, claims, want) in cases {
         let asked = Asked { method: method.into(), claims: claims.clone(), ..Asked::get(path) };
-        assert_eq!(envoy::allows(&documents(&text)[0], &asked, false), want, "the table: {method} {path} {claims:?}");
+        assert_eq!(
+            envoy::allows(&documents(&text)[0], &asked, false),
+            want,
+            "the table: {method} {path} {claims:?}"
+        );
         let got = decide(&loaded, &asked);
         assert_eq!(got.is_ok(), want, "{method} {path} {claims:?}: {got:?}\n{}", imported.text);
     }

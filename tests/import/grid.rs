@@ -37,10 +37,14 @@ fn all(documents: &[Value]) -> Vec<Asked> {
     documents.iter().for_each(|document| strings(document, &mut words));
     let has = |part: &str| words.iter().any(|word| word.contains(part));
     let mut paths: BTreeSet<String> =
-        ["/", "/other", "/other/", "/other/deep/er", "/a?x=1", "/a/b/c/d/e/f/g/h"].map(str::to_owned).into();
+        ["/", "/other", "/other/", "/other/deep/er", "/a?x=1", "/a/b/c/d/e/f/g/h"]
+            .map(str::to_owned)
+            .into();
     let is_path = |word: &&String| {
         let word = word.trim_start_matches('^');
-        (word.starts_with('/') || word.starts_with('*')) && !word.contains("//") && !word.contains(' ')
+        (word.starts_with('/') || word.starts_with('*'))
+            && !word.contains("//")
+            && !word.contains(' ')
     };
     for word in words.iter().filter(is_path) {
         let plain = word.trim_start_matches('^').trim_end_matches('$').replace("\\.", ".");
@@ -62,9 +66,14 @@ fn all(documents: &[Value]) -> Vec<Asked> {
             }
         }
     }
-    paths.retain(|path| !path.contains("//") && !path.contains(['(', '[', '{', '|', '\\', '@', ':']));
+    paths.retain(|path| {
+        !path.contains("//") && !path.contains(['(', '[', '{', '|', '\\', '@', ':'])
+    });
     let mut hosts: BTreeSet<String> = ["app.test".to_owned()].into();
-    for word in words.iter().filter(|word| word.ends_with(".com") || word.contains(".com.") || word.ends_with(".*")) {
+    for word in words
+        .iter()
+        .filter(|word| word.ends_with(".com") || word.contains(".com.") || word.ends_with(".*"))
+    {
         if word.contains(['/', ':', '@', '[']) || word.starts_with("type.") {
             continue;
         }
@@ -72,7 +81,8 @@ fn all(documents: &[Value]) -> Vec<Asked> {
         hosts.insert(word.replace('*', "x.y"));
         hosts.insert(format!("x{}", word.replace('*', "x")));
     }
-    let methods: Vec<&str> = if has("ethod") { vec!["GET", "POST", "PUT", "HEAD"] } else { vec!["GET"] };
+    let methods: Vec<&str> =
+        if has("ethod") { vec!["GET", "POST", "PUT", "HEAD"] } else { vec!["GET"] };
     let mut headers: Vec<Vec<(&str, &str)>> = vec![vec![]];
     let header = words.iter().find_map(|word| {
         let name = word.strip_prefix("request.headers[").and_then(|name| name.strip_suffix(']'));
@@ -98,7 +108,17 @@ fn all(documents: &[Value]) -> Vec<Asked> {
     }
     let mut addresses: Vec<[u8; 4]> = vec![[10, 9, 9, 9]];
     if has("emoteIp") || has("remote.ip") || has("remote_ip") {
-        addresses.extend([[172, 17, 72, 46], [192, 168, 5, 1], [172, 23, 241, 1], [10, 124, 99, 4]]);
+        addresses.extend([
+            [172, 17, 72, 46],
+            [192, 168, 5, 1],
+            [172, 23, 241, 1],
+            [10, 124, 99, 4],
+        ]);
+    }
+    let mut places = vec![None];
+    if has("fromHeaders") {
+        places.push(Some(("x-jwt-token".to_owned(), "Value ".to_owned())));
+        places.push(Some(("x-jwt-token".to_owned(), "Bearer ".to_owned())));
     }
     let tokens: Vec<(Option<Value>, Option<Rc<str>>)> = tokens(&words)
         .into_iter()
@@ -119,7 +139,10 @@ fn all(documents: &[Value]) -> Vec<Asked> {
                                     method: (*method).to_owned(),
                                     host: host.clone(),
                                     path: path.clone(),
-                                    headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+                                    headers: headers
+                                        .iter()
+                                        .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                                        .collect(),
                                     claims: claims.clone(),
                                     token: token.clone(),
                                     carried: None,
@@ -133,15 +156,30 @@ fn all(documents: &[Value]) -> Vec<Asked> {
             }
         }
     }
-    grid
+    let with = |place: &Option<(String, String)>| {
+        let carried = place.clone();
+        grid.iter()
+            .cloned()
+            .map(move |asked| Asked { carried: carried.clone(), ..asked })
+            .collect::<Vec<_>>()
+    };
+    places.iter().flat_map(with).collect()
 }
 
 /// Tokens of the issuers that a source names, and of one that it does not.
 fn tokens(words: &BTreeSet<String>) -> Vec<Option<Value>> {
     let mut tokens = vec![None];
-    let mut issuers: Vec<&str> =
-        words.iter().filter(|word| word.starts_with("test-issuer-") && !word.contains('/')).map(String::as_str).collect();
-    issuers.extend(words.iter().filter(|word| word.ends_with(".example.com") && word.starts_with("https://")).map(String::as_str));
+    let mut issuers: Vec<&str> = words
+        .iter()
+        .filter(|word| word.starts_with("test-issuer-") && !word.contains('/'))
+        .map(String::as_str)
+        .collect();
+    issuers.extend(
+        words
+            .iter()
+            .filter(|word| word.ends_with(".example.com") && word.starts_with("https://"))
+            .map(String::as_str),
+    );
     if issuers.is_empty() {
         return tokens;
     }

@@ -121,14 +121,16 @@ pub fn sign(claims: &Value) -> String {
     let mut payload = claims.clone();
     payload["exp"] = json!(NOW + 60);
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let input = format!("{}.{}", encode(br#"{"alg":"HS256"}"#), encode(payload.to_string().as_bytes()));
+    let input =
+        format!("{}.{}", encode(br#"{"alg":"HS256"}"#), encode(payload.to_string().as_bytes()));
     let tag = hmac_sha256::HMAC::mac(input.as_bytes(), SECRET.as_bytes());
     format!("{input}.{}", encode(&tag))
 }
 
 /// Whether the configuration lets a request through, or the code of the refusal.
 pub fn decide(loaded: &Loaded, asked: &Asked) -> Result<(), &'static str> {
-    let signed = asked.token.clone().or_else(|| asked.claims.as_ref().map(|claims| sign(claims).into()));
+    let signed =
+        asked.token.clone().or_else(|| asked.claims.as_ref().map(|claims| sign(claims).into()));
     let carried = signed.map(|token| match &asked.carried {
         None => ("authorization".to_owned(), format!("Bearer {token}")),
         Some((name, prefix)) => (name.clone(), format!("{prefix}{token}")),

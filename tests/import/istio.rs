@@ -12,7 +12,10 @@ fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
 }
 
 fn texts(value: &Value, name: &str) -> Vec<String> {
-    list(value, name).iter().map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
+    list(value, name)
+        .iter()
+        .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
+        .collect()
 }
 
 /// Whether the mesh lets a request through, where what the filter cannot see is or is not as a rule
@@ -29,7 +32,15 @@ pub fn allows(documents: &[Value], asked: &Asked, unseen: bool) -> bool {
             let wanted = texts(rule, "audiences");
             wanted.is_empty() || values(&token["aud"], false).iter().any(|own| wanted.contains(own))
         };
-        let looked_at = rules.iter().any(|rule| rule.get("fromHeaders").is_none());
+        let looked_at = rules.iter().any(|rule| match (rule.get("fromHeaders"), &asked.carried) {
+            (None, None) => true,
+            (Some(places), Some((name, prefix))) => {
+                places.as_array().unwrap().iter().any(|place| {
+                    place["name"] == name.as_str() && place["prefix"] == prefix.as_str()
+                })
+            }
+            _ => false,
+        });
         if looked_at {
             let mut of_issuer = rules.iter().filter(|rule| rule["issuer"] == token["iss"]);
             if !of_issuer.any(|rule| audience(&rule)) {
@@ -38,12 +49,16 @@ pub fn allows(documents: &[Value], asked: &Asked, unseen: bool) -> bool {
             claims = Some(token);
         }
     }
-    let words: Vec<String> = rules.iter().flat_map(|rule| texts(rule, "spaceDelimitedClaims")).collect();
+    let words: Vec<String> =
+        rules.iter().flat_map(|rule| texts(rule, "spaceDelimitedClaims")).collect();
     let context = Context { asked, claims, words, unseen };
     let policies = |action: &'static str| {
-        of("AuthorizationPolicy").filter(move |one| one["spec"]["action"].as_str().unwrap_or("ALLOW") == action)
+        of("AuthorizationPolicy")
+            .filter(move |one| one["spec"]["action"].as_str().unwrap_or("ALLOW") == action)
     };
-    let matches = |policy: &Value| list(&policy["spec"], "rules").iter().any(|rule| context.rule(rule, policy));
+    let matches = |policy: &Value| {
+        list(&policy["spec"], "rules").iter().any(|rule| context.rule(rule, policy))
+    };
     // An external authorizer may refuse what it is asked about.
     if policies("CUSTOM").any(&matches) || policies("DENY").any(&matches) {
         return false;
@@ -56,7 +71,9 @@ fn values(claim: &Value, split: bool) -> Vec<String> {
     match claim {
         Value::String(text) if split => text.split(' ').map(str::to_owned).collect(),
         Value::String(text) => vec![text.clone()],
-        Value::Array(items) => items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect(),
+        Value::Array(items) => {
+            items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -84,7 +101,10 @@ impl Context<'_> {
     fn rule(&self, rule: &Value, policy: &Value) -> bool {
         let one_of = |name: &str, member: &str| {
             let items = list(rule, name);
-            items.is_empty() || items.iter().any(|item| item.get(member).is_none_or(|item| self.members(item, policy)))
+            items.is_empty()
+                || items
+                    .iter()
+                    .any(|item| item.get(member).is_none_or(|item| self.members(item, policy)))
         };
         one_of("from", "source")
             && one_of("to", "operation")
@@ -114,11 +134,14 @@ impl Context<'_> {
         let any = |text: &str| wanted.iter().any(|pattern| is(pattern, text));
         let peer = |of: &dyn Fn(&str) -> String| {
             let Some(peer) = &asked.peer else { return false };
-            wanted.iter().any(|value| Regex::new(&format!("^(?:{})$", of(value))).unwrap().is_match(peer))
+            wanted
+                .iter()
+                .any(|value| Regex::new(&format!("^(?:{})$", of(value))).unwrap().is_match(peer))
         };
         let claim = |name: &str| {
             let Some(claims) = self.claims else { return false };
-            let split = ["scope", "permission"].contains(&name) || self.words.iter().any(|word| word == name);
+            let split = ["scope", "permission"].contains(&name)
+                || self.words.iter().any(|word| word == name);
             values(&claims[name], split).iter().any(|text| any(text))
         };
         let network = |address: std::net::IpAddr| {
@@ -132,7 +155,9 @@ impl Context<'_> {
             "methods" => any(&asked.method),
             "hosts" => any(&asked.host),
             "ports" | "destination.port" => wanted.iter().any(|port| port == PORT),
-            "namespaces" | "source.namespace" => peer(&|value| format!(".*/ns/{}/.*", value.replace('*', ".*"))),
+            "namespaces" | "source.namespace" => {
+                peer(&|value| format!(".*/ns/{}/.*", value.replace('*', ".*")))
+            }
             "principals" | "source.principal" => {
                 let Some(peer) = &asked.peer else { return false };
                 any(peer.strip_prefix("spiffe://").unwrap_or(peer))
@@ -147,7 +172,10 @@ impl Context<'_> {
             "remoteIpBlocks" | "remote.ip" => network(asked.address),
             "requestPrincipals" | "request.auth.principal" => {
                 let Some(claims) = self.claims else { return false };
-                let (Some(iss), Some(sub)) = (claims["iss"].as_str(), claims["sub"].as_str()) else { return false };
+                let (Some(iss), Some(sub)) = (claims["iss"].as_str(), claims["sub"].as_str())
+                else {
+                    return false;
+                };
                 wanted.iter().any(|value| match value.rsplit_once('/') {
                     Some((own, subject)) => is(own, iss) && is(subject, sub),
                     None => value == "*" && !iss.is_empty() && !sub.is_empty(),
@@ -157,7 +185,9 @@ impl Context<'_> {
             "request.auth.presenter" => claim("azp"),
             key if key.starts_with("request.headers[") => {
                 let name = key.trim_start_matches("request.headers[").trim_end_matches(']');
-                asked.header(name).is_some_and(|value| wanted.iter().any(|own| own == "*" || is(own, &value)))
+                asked
+                    .header(name)
+                    .is_some_and(|value| wanted.iter().any(|own| own == "*" || is(own, &value)))
             }
             key if key.starts_with("request.auth.claims[") => {
                 let inside = key.trim_start_matches("request.auth.claims[").trim_end_matches(']');
@@ -165,7 +195,8 @@ impl Context<'_> {
                 let [name] = keys.as_slice() else {
                     let Some(claims) = self.claims else { return false };
                     let found = keys.iter().try_fold(claims, |value, key| value.get(key));
-                    return found.is_some_and(|value| values(value, false).iter().any(|text| any(text)));
+                    return found
+                        .is_some_and(|value| values(value, false).iter().any(|text| any(text)));
                 };
                 claim(name)
             }

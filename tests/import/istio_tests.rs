@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 /// Manifests of which the filter refuses more than a tenth of what the mesh lets through, and why.
 const STRICT: [(&str, &str); 3] = [
     ("claims.yaml", "a host that is told by how it begins"),
-    ("conditions.yaml.tmpl", "a header that is repeated; `cluster.local`, which may stand for any name"),
+    (
+        "conditions.yaml.tmpl",
+        "a header that is repeated; `cluster.local`, which may stand for any name",
+    ),
     ("ingress-gateway.yaml.tmpl", "a denied host that is told by how it begins: all unnamed hosts"),
 ];
 
@@ -32,12 +35,18 @@ fn nothing_is_laxer_than_the_mesh() {
             continue;
         }
         assert!(matches!(imported.status, 0 | 1), "{name}: {}", imported.messages);
-        assert_eq!(imported.status == 0, !imported.messages.contains("left out: ") && !imported.messages.contains("stricter: "), "{name}: {}", imported.messages);
+        assert_eq!(
+            imported.status == 0,
+            !imported.messages.contains("left out: ") && !imported.messages.contains("stricter: "),
+            "{name}: {}",
+            imported.messages
+        );
         let loaded = load(&imported.text);
         let (mut allowed, mut both) = (0, 0);
         let mut refused: BTreeMap<(&str, String), usize> = BTreeMap::new();
         for asked in grid::requests(&documents) {
-            let mesh = istio::allows(&documents, &asked, false) && istio::allows(&documents, &asked, true);
+            let mesh =
+                istio::allows(&documents, &asked, false) && istio::allows(&documents, &asked, true);
             let filter = decide(&loaded, &asked);
             assert!(mesh || filter.is_err(), "{name} lets through {asked:?}\n{}", imported.text);
             // A final slash is one more spelling, which the documents say is refused.

@@ -31,7 +31,8 @@ pub fn all() -> Vec<Manifest> {
         files(&folder.join("istio/policies_yaml").join(part), &mut templates);
     }
     assert!(templates.len() >= 39, "only {} of Istio's manifests", templates.len());
-    let filled = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("import-{}", std::process::id()));
+    let filled =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("import-{}", std::process::id()));
     std::fs::create_dir_all(&filled).unwrap();
     for template in templates {
         let text = fill(&std::fs::read_to_string(&template.file).unwrap());

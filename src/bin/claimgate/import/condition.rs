@@ -87,7 +87,8 @@ impl Condition {
 
     /// A leaf on a claim, or on the token's issuer.
     pub fn token(members: Vec<(&'static str, Value)>) -> Self {
-        let find = |name: &str| members.iter().find(|(own, _)| *own == name).map(|(_, value)| value);
+        let find =
+            |name: &str| members.iter().find(|(own, _)| *own == name).map(|(_, value)| value);
         let absent = match find("present") {
             Some(present) => present.as_bool().map(|present| !present),
             None => find("absent").and_then(Value::as_bool),

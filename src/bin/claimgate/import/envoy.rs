@@ -154,11 +154,18 @@ impl Chain<'_> {
             findings.note(&manager.at, "routes come from elsewhere: their settings are not seen");
         }
         let Some(config) = manager.object("route_config") else { return };
-        let names: Vec<String> =
-            self.filters.iter().filter(|filter| is_ours(filter)).filter_map(|filter| filter.text("name")).collect();
+        let names: Vec<String> = self
+            .filters
+            .iter()
+            .filter(|filter| is_ours(filter))
+            .filter_map(|filter| filter.text("name"))
+            .collect();
         let mut close = |object: &Object<'_>, what: Formula| {
             let own = object.object("typed_per_filter_config");
-            let known = own.iter().flat_map(Object::members).find(|(name, _)| names.iter().any(|own| own == name));
+            let known = own
+                .iter()
+                .flat_map(Object::members)
+                .find(|(name, _)| names.iter().any(|own| own == name));
             if let (Some((name, _)), Some(own)) = (known, &own) {
                 findings.left_out(
                     &own.at.key(name),
@@ -170,7 +177,9 @@ impl Chain<'_> {
         close(&config, Formula::Const(true));
         for host in config.list("virtual_hosts") {
             let domains = host.texts("domains");
-            let domains = domains.iter().map(|domain| Formula::Host(Text::istio(&domain.to_ascii_lowercase())));
+            let domains = domains
+                .iter()
+                .map(|domain| Formula::Host(Text::istio(&domain.to_ascii_lowercase())));
             let domains = Formula::Any(domains.collect());
             close(&host, domains.clone());
             for route in host.list("routes") {

@@ -32,8 +32,14 @@ struct Need {
 /// Reads the filter's configuration.
 pub fn filter(config: &Object<'_>, findings: &mut Findings) -> Jwt {
     let known = [
-        "@type", "providers", "rules", "requirement_map", "filter_state_rules",
-        "bypass_cors_preflight", "strip_failure_response", "stat_prefix",
+        "@type",
+        "providers",
+        "rules",
+        "requirement_map",
+        "filter_state_rules",
+        "bypass_cors_preflight",
+        "strip_failure_response",
+        "stat_prefix",
     ];
     let mut issuers = Issuers::default();
     for (name, value) in config.object("providers").iter().flat_map(Object::members) {
@@ -52,15 +58,18 @@ pub fn filter(config: &Object<'_>, findings: &mut Findings) -> Jwt {
         map.insert(name.to_owned(), Object::new(value, at));
     }
     let mut otherwise = Ask::Nothing;
-    for name in config.others(&known).into_iter().chain(config.get("filter_state_rules").map(|_| "filter_state_rules")) {
+    for name in config
+        .others(&known)
+        .into_iter()
+        .chain(config.get("filter_state_rules").map(|_| "filter_state_rules"))
+    {
         findings.left_out(&config.at.key(name), "what no rule matches is refused");
         otherwise = Ask::Unsaid;
     }
     let mut asks = Vec::new();
     for rule in config.list("rules") {
-        let matched = rule.object("match").map_or(Formula::unknown(), |matched| {
-            matches(&matched, findings)
-        });
+        let matched =
+            rule.object("match").map_or(Formula::unknown(), |matched| matches(&matched, findings));
         let requirement = match (rule.object("requires"), rule.text("requirement_name")) {
             (Some(requires), _) => Some(requires),
             (None, Some(name)) => map.get(&name).cloned().or_else(|| Some(rule.clone())),
@@ -92,7 +101,10 @@ fn matches(matched: &Object<'_>, findings: &mut Findings) -> Formula {
     let mut others = matched.others(&known);
     others.extend(matched.get("runtime_fraction").map(|_| "runtime_fraction"));
     for name in others {
-        findings.left_out(&matched.at.key(name), "not known to the filter: what it may match is refused");
+        findings.left_out(
+            &matched.at.key(name),
+            "not known to the filter: what it may match is refused",
+        );
         parts.push(Formula::unknown());
     }
     Formula::All(parts)
@@ -234,11 +246,26 @@ fn read_provider(
     findings: &mut Findings,
 ) -> Result<Issuer, String> {
     let known = [
-        "issuer", "audiences", "remote_jwks", "local_jwks", "forward", "from_headers", "from_params",
-        "from_cookies", "forward_payload_header", "pad_forward_payload_header",
-        "payload_in_metadata", "header_in_metadata", "failed_status_in_metadata",
-        "clock_skew_seconds", "jwt_cache_config", "claim_to_headers", "clear_route_cache",
-        "require_expiration", "max_lifetime", "normalize_payload_in_metadata",
+        "issuer",
+        "audiences",
+        "remote_jwks",
+        "local_jwks",
+        "forward",
+        "from_headers",
+        "from_params",
+        "from_cookies",
+        "forward_payload_header",
+        "pad_forward_payload_header",
+        "payload_in_metadata",
+        "header_in_metadata",
+        "failed_status_in_metadata",
+        "clock_skew_seconds",
+        "jwt_cache_config",
+        "claim_to_headers",
+        "clear_route_cache",
+        "require_expiration",
+        "max_lifetime",
+        "normalize_payload_in_metadata",
     ];
     if let Some(other) = config.others(&known).first() {
         return Err(format!("`{other}` is not known"));
@@ -257,7 +284,8 @@ fn read_provider(
         }
     }
     if config.flag("pad_forward_payload_header") {
-        findings.left_out(&config.at.key("pad_forward_payload_header"), "base64url without padding");
+        findings
+            .left_out(&config.at.key("pad_forward_payload_header"), "base64url without padding");
     }
     for name in ["header_in_metadata", "failed_status_in_metadata"] {
         if config.get(name).is_some() {

@@ -27,7 +27,8 @@ pub fn filter(config: &Object<'_>, context: &Context<'_>, findings: &mut Finding
     let known = ["@type", "rules", "rules_stat_prefix", "track_per_rule_stats"];
     let known: Vec<&str> = known.iter().chain(&shadow).copied().collect();
     if let Some(name) = config.others(&known).first() {
-        findings.left_out(&config.at.key(name), "not known to the filter: every request is refused");
+        findings
+            .left_out(&config.at.key(name), "not known to the filter: every request is refused");
         return Formula::Const(false);
     }
     let Some(rules) = config.object("rules") else { return Formula::Const(true) };
@@ -103,8 +104,12 @@ impl Reader<'_> {
             return self.unsaid(permission, "");
         };
         match name.as_str() {
-            "and_rules" => Formula::All(inner.list("rules").iter().map(|one| self.permission(one)).collect()),
-            "or_rules" => Formula::Any(inner.list("rules").iter().map(|one| self.permission(one)).collect()),
+            "and_rules" => {
+                Formula::All(inner.list("rules").iter().map(|one| self.permission(one)).collect())
+            }
+            "or_rules" => {
+                Formula::Any(inner.list("rules").iter().map(|one| self.permission(one)).collect())
+            }
             "not_rule" => Formula::not(self.permission(&inner)),
             "any" => Formula::Const(permission.flag("any")),
             "header" => self.header(&inner, permission),
@@ -127,23 +132,29 @@ impl Reader<'_> {
             return self.unsaid(principal, "");
         };
         match name.as_str() {
-            "and_ids" => Formula::All(inner.list("ids").iter().map(|one| self.principal(one)).collect()),
-            "or_ids" => Formula::Any(inner.list("ids").iter().map(|one| self.principal(one)).collect()),
+            "and_ids" => {
+                Formula::All(inner.list("ids").iter().map(|one| self.principal(one)).collect())
+            }
+            "or_ids" => {
+                Formula::Any(inner.list("ids").iter().map(|one| self.principal(one)).collect())
+            }
             "not_id" => Formula::not(self.principal(&inner)),
             "any" => Formula::Const(principal.flag("any")),
             "header" => self.header(&inner, principal),
             "url_path" => self.url_path(&inner, principal),
-            "authenticated" => match inner.object("principal_name").as_ref().and_then(string_matcher) {
-                Some(text) => {
-                    self.findings.stricter(
-                        &inner.at,
-                        "only the first URI of the client's certificate is compared",
-                    );
-                    let formula = leaf::peer(&[text], &[]);
-                    Formula::Bounds(Box::new(formula), Box::new(Formula::Const(false)))
+            "authenticated" => {
+                match inner.object("principal_name").as_ref().and_then(string_matcher) {
+                    Some(text) => {
+                        self.findings.stricter(
+                            &inner.at,
+                            "only the first URI of the client's certificate is compared",
+                        );
+                        let formula = leaf::peer(&[text], &[]);
+                        Formula::Bounds(Box::new(formula), Box::new(Formula::Const(false)))
+                    }
+                    None => self.unsaid(principal, &name),
                 }
-                None => self.unsaid(principal, &name),
-            },
+            }
             "remote_ip" => self.address(&inner, principal, &name),
             "direct_remote_ip" | "source_ip" if self.context.direct_is_client => {
                 self.address(&inner, principal, &name)
@@ -269,8 +280,16 @@ pub fn header(matcher: &Object<'_>, findings: &mut Findings) -> Formula {
 /// A `HeaderMatcher`, pseudo-headers included.
 fn header_matcher(matcher: &Object<'_>) -> Option<Formula> {
     let known = [
-        "name", "string_match", "exact_match", "prefix_match", "suffix_match", "contains_match",
-        "safe_regex_match", "present_match", "invert_match", "treat_missing_header_as_empty",
+        "name",
+        "string_match",
+        "exact_match",
+        "prefix_match",
+        "suffix_match",
+        "contains_match",
+        "safe_regex_match",
+        "present_match",
+        "invert_match",
+        "treat_missing_header_as_empty",
     ];
     if !matcher.others(&known).is_empty() || matcher.flag("treat_missing_header_as_empty") {
         return None;

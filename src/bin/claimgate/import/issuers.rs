@@ -197,9 +197,10 @@ impl Issuers {
     /// The headers that every issuer fills by the same claim.
     fn shared_headers(&self) -> BTreeMap<String, String> {
         let Some(first) = self.kept.first() else { return BTreeMap::new() };
-        let shared = first.claim_headers.iter().filter(|pair| {
-            self.kept.iter().all(|issuer| issuer.claim_headers.contains(pair))
-        });
+        let shared = first
+            .claim_headers
+            .iter()
+            .filter(|pair| self.kept.iter().all(|issuer| issuer.claim_headers.contains(pair)));
         shared.cloned().collect()
     }
 }
@@ -230,7 +231,10 @@ impl Carried {
 impl Issuer {
     /// Whether the filter would take it, alone.
     fn loads(&self) -> Result<(), String> {
-        let document = Node::map([("issuers", Node::Map(vec![(self.name.clone(), self.node(&BTreeMap::new()))]))]);
+        let document = Node::map([(
+            "issuers",
+            Node::Map(vec![(self.name.clone(), self.node(&BTreeMap::new()))]),
+        )]);
         load(&document)
     }
 
@@ -265,7 +269,11 @@ impl Issuer {
 pub fn check_header(header: &str, claim: &str) -> Result<(), String> {
     let headers = Node::Map(vec![(header.to_owned(), Node::map([("claim", Node::from(claim))]))]);
     let keys = Node::from(json!([{"remote": {"cluster": "a", "url": "https://a"}}]));
-    let any = Node::map([("issuer", Node::from("a")), ("any_audience", Node::from(json!(true))), ("keys", keys)]);
+    let any = Node::map([
+        ("issuer", Node::from("a")),
+        ("any_audience", Node::from(json!(true))),
+        ("keys", keys),
+    ]);
     load(&Node::map([
         ("issuers", Node::map([("a", any)])),
         ("identity", Node::map([("headers", headers)])),

@@ -1,11 +1,11 @@
 //! Istio's RequestAuthentication and AuthorizationPolicy.
 
 use super::Options;
+use super::condition::Condition;
 use super::finding::{At, Findings};
 use super::issuers::{self, Carried, Issuer, Issuers};
 use super::istio_rules;
 use super::policy::{Ask, Formula, Policy, Without};
-use super::condition::Condition;
 use super::source::{Document, Object, seconds};
 use super::write::Node;
 use crate::Failure;
@@ -145,9 +145,8 @@ fn manifest(document: &Document) -> Manifest<'_> {
 fn applied<'d>(all: Vec<Manifest<'d>>, options: &Options) -> Result<Vec<Manifest<'d>>, Failure> {
     let root = &options.root_namespace;
     // In the root namespace, what names no workload applies to all namespaces.
-    let is_mesh = |one: &Manifest<'_>| {
-        one.namespace.as_ref() == Some(root) && one.labels.is_empty()
-    };
+    let is_mesh =
+        |one: &Manifest<'_>| one.namespace.as_ref() == Some(root) && one.labels.is_empty();
     let namespaces: BTreeSet<&String> =
         all.iter().filter(|one| !is_mesh(one)).filter_map(|one| one.namespace.as_ref()).collect();
     if options.namespace.is_none() && namespaces.len() > 1 {
@@ -162,7 +161,11 @@ fn applied<'d>(all: Vec<Manifest<'d>>, options: &Options) -> Result<Vec<Manifest
         all.iter().map(|one| &one.labels).filter(|labels| !labels.is_empty()).collect();
     if options.workload.is_empty() && labels.len() > 1 {
         let describe = |labels: &&BTreeMap<String, String>| {
-            labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+            labels
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+                .join(",")
         };
         let names: Vec<String> = labels.iter().map(describe).collect();
         return Err(format!(
@@ -180,17 +183,28 @@ fn applied<'d>(all: Vec<Manifest<'d>>, options: &Options) -> Result<Vec<Manifest
     let had = all.iter().any(|one| one.kind == "AuthorizationPolicy");
     let applied: Vec<Manifest<'_>> = all.into_iter().filter(applies).collect();
     if had && !applied.iter().any(|one| one.kind == "AuthorizationPolicy") {
-        return Err("no AuthorizationPolicy is for this workload: without one everything is open; leave \
+        return Err(
+            "no AuthorizationPolicy is for this workload: without one everything is open; leave \
                     the files with policies out if that is meant"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(applied)
 }
 
 fn jwt_rule(rule: &Object<'_>, issuers: &mut Issuers, findings: &mut Findings) {
     let known = [
-        "issuer", "audiences", "jwks_uri", "jwks", "from_headers", "from_params", "from_cookies",
-        "output_payload_to_header", "forward_original_token", "output_claim_to_headers", "timeout",
+        "issuer",
+        "audiences",
+        "jwks_uri",
+        "jwks",
+        "from_headers",
+        "from_params",
+        "from_cookies",
+        "output_payload_to_header",
+        "forward_original_token",
+        "output_claim_to_headers",
+        "timeout",
         "space_delimited_claims",
     ];
     let mut carried = Vec::new();
@@ -205,7 +219,9 @@ fn jwt_rule(rule: &Object<'_>, issuers: &mut Issuers, findings: &mut Findings) {
     }
     let others = rule.others(&known);
     let Some(iss) = rule.text("issuer").filter(|_| others.is_empty()) else {
-        let what = others.first().map_or("without `issuer`".to_owned(), |name| format!("`{name}` is not known"));
+        let what = others
+            .first()
+            .map_or("without `issuer`".to_owned(), |name| format!("`{name}` is not known"));
         findings.left_out(&rule.at, format!("{what}: its tokens are refused"));
         issuers.leave_out(carried);
         return;
@@ -275,13 +291,15 @@ fn keys(rule: &Object<'_>, iss: &str, findings: &mut Findings) -> Result<Node, S
 
 /// A key set in the text of a source.
 pub fn inline_keys(text: &str) -> Result<Node, String> {
-    let set = claimgate::json::parse(text.as_bytes()).map_err(|why| format!("not a key set: {why}"))?;
+    let set =
+        claimgate::json::parse(text.as_bytes()).map_err(|why| format!("not a key set: {why}"))?;
     Ok(Node::List(vec![Node::map([("jwks", Node::from(set))])]))
 }
 
 /// A key set that is fetched.
 pub fn remote(cluster: &str, url: &str, timeout: Option<&str>, refresh: Option<&str>) -> Node {
-    let mut members = vec![("cluster".to_owned(), Node::from(cluster)), ("url".to_owned(), Node::from(url))];
+    let mut members =
+        vec![("cluster".to_owned(), Node::from(cluster)), ("url".to_owned(), Node::from(url))];
     for (name, value) in [("refresh", refresh), ("timeout", timeout)] {
         members.extend(value.map(|value| (name.to_owned(), Node::from(json!(value)))));
     }

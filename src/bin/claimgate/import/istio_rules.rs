@@ -154,8 +154,12 @@ impl<'r> Reader<'r> {
             "source.serviceAccount" => Self::service_accounts,
             "source.trustDomain" => Self::trust_domains,
             "request.auth.principal" => Self::request_principals,
-            "request.auth.audiences" => |reader, values, at| reader.claim(&["aud".into()], values, at),
-            "request.auth.presenter" => |reader, values, at| reader.claim(&["azp".into()], values, at),
+            "request.auth.audiences" => {
+                |reader, values, at| reader.claim(&["aud".into()], values, at)
+            }
+            "request.auth.presenter" => {
+                |reader, values, at| reader.claim(&["azp".into()], values, at)
+            }
             "destination.port" => Self::ports,
             _ => {
                 if let Some(name) = bracketed(key, "request.headers").as_deref() {
@@ -182,7 +186,9 @@ impl<'r> Reader<'r> {
             return leaf::header_present(name);
         }
         match leaf::header(name, &texts) {
-            formula if formula == Formula::unknown() => self.unsaid(at, &format!("the header `{name}`")),
+            formula if formula == Formula::unknown() => {
+                self.unsaid(at, &format!("the header `{name}`"))
+            }
             formula => formula,
         }
     }
@@ -254,9 +260,11 @@ impl<'r> Reader<'r> {
     }
 
     fn service_accounts(&mut self, values: &[String], at: &At) -> Formula {
-        let Some(namespace) = self.namespace.or(self.context.options.namespace.as_deref()).or_else(
-            || values.iter().all(|value| value.contains('/')).then_some(""),
-        ) else {
+        let Some(namespace) = self
+            .namespace
+            .or(self.context.options.namespace.as_deref())
+            .or_else(|| values.iter().all(|value| value.contains('/')).then_some(""))
+        else {
             return self.unsaid(at, "the policy's namespace is not known (`--namespace`)");
         };
         let namespace = namespace.to_owned();
@@ -314,9 +322,7 @@ impl<'r> Reader<'r> {
 
     fn ports(&mut self, values: &[String], at: &At) -> Formula {
         match self.context.options.port {
-            Some(port) => {
-                Formula::Const(values.iter().any(|value| value.parse() == Ok(port)))
-            }
+            Some(port) => Formula::Const(values.iter().any(|value| value.parse() == Ok(port))),
             None => self.unsaid(at, "the port (`--port` says which one the filter stands at)"),
         }
     }
@@ -354,7 +360,8 @@ impl<'r> Reader<'r> {
 /// What becomes of a path whose end is looked at.
 pub fn ends(value: &str, denies: bool) -> String {
     let depth = super::path::MAX_DEPTH;
-    let consequence = if denies { "every deeper path is refused" } else { "deeper it opens nothing" };
+    let consequence =
+        if denies { "every deeper path is refused" } else { "deeper it opens nothing" };
     format!("`{value}` is looked for in paths of up to {depth} segments, {consequence}")
 }
 
@@ -367,9 +374,7 @@ fn principal(value: &str) -> (Text, Text) {
             (Text::istio(iss), Text::Exact(sub.to_owned()))
         }
         None if value.starts_with('*') => (something(), Text::istio(value)),
-        Some((iss, sub)) if value.ends_with('*') => {
-            (Text::Exact(iss.to_owned()), Text::istio(sub))
-        }
+        Some((iss, sub)) if value.ends_with('*') => (Text::Exact(iss.to_owned()), Text::istio(sub)),
         None if value.ends_with('*') => (Text::istio(value), something()),
         Some((iss, sub)) => (Text::Exact(iss.to_owned()), Text::Exact(sub.to_owned())),
         None => (Text::Exact(value.to_owned()), Text::Exact(String::new())),

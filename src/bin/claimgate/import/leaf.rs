@@ -58,9 +58,8 @@ fn first_element(claim: &str) -> Option<String> {
 /// A claim is one of these texts.
 pub fn claim(claim: &str, kind: Kind, texts: &[Text]) -> Formula {
     let Some(first) = first_element(claim) else { return Formula::unknown() };
-    let is_list = |is: bool| {
-        Condition::token(vec![("claim", json!(first)), ("present", json!(is))])
-    };
+    let is_list =
+        |is: bool| Condition::token(vec![("claim", json!(first)), ("present", json!(is))]);
     let exact: Vec<String> = texts
         .iter()
         .filter_map(|text| match text {
@@ -77,7 +76,9 @@ pub fn claim(claim: &str, kind: Kind, texts: &[Text]) -> Formula {
         let of = |member| Condition::token(vec![("claim", json!(claim)), member]);
         match kind {
             // A list is not equal to anything.
-            Kind::Scalar | Kind::Text => parts.extend(exact.iter().map(|text| of(("equals", json!(text))))),
+            Kind::Scalar | Kind::Text => {
+                parts.extend(exact.iter().map(|text| of(("equals", json!(text)))))
+            }
             _ => parts.push(of(("any_of", json!(exact)))),
         }
     }
@@ -108,8 +109,7 @@ pub fn claim(claim: &str, kind: Kind, texts: &[Text]) -> Formula {
 
 /// A claim is exactly this number or boolean.
 pub fn claim_value(claim: &str, value: &Value) -> Formula {
-    let equals =
-        Condition::token(vec![("claim", json!(claim)), ("equals", value.clone())]);
+    let equals = Condition::token(vec![("claim", json!(claim)), ("equals", value.clone())]);
     let fails = Condition::not(equals.clone().absent_is_false());
     Formula::Leaf { holds: equals, fails }
 }
@@ -173,9 +173,7 @@ pub fn single(header: &str) -> String {
 /// A header is there.
 pub fn header_present(name: &str) -> Formula {
     let name = name.to_ascii_lowercase();
-    let is = |is: bool| {
-        Condition::request(vec![("header", json!(name)), ("present", json!(is))])
-    };
+    let is = |is: bool| Condition::request(vec![("header", json!(name)), ("present", json!(is))]);
     Formula::Leaf { holds: is(true), fails: is(false) }
 }
 

@@ -46,10 +46,6 @@ fn is_spare(
     between.all(|other| asked(other) == Some(own))
 }
 
-fn asked<'c>(
-    cells: &'c Cells<'c>,
-    host: &'c Host,
-    pattern: &'c Pattern,
-) -> Option<&'c ByMethod> {
+fn asked<'c>(cells: &'c Cells<'c>, host: &'c Host, pattern: &'c Pattern) -> Option<&'c ByMethod> {
     cells.get(&(host, pattern))
 }

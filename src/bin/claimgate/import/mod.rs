@@ -128,7 +128,11 @@ fn document(file: &str, value: Value) -> Document {
     Document { file: file.to_owned(), name, value }
 }
 
-fn import(documents: &[Document], files: &[String], options: &Options) -> Result<Imported, Failure> {
+fn import(
+    documents: &[Document],
+    files: &[String],
+    options: &Options,
+) -> Result<Imported, Failure> {
     let mut findings = Findings::default();
     let istio = documents.iter().any(|document| istio::is_manifest(&document.value));
     let envoy = envoy::read(documents, options, &mut findings)?;
@@ -139,9 +143,11 @@ fn import(documents: &[Document], files: &[String], options: &Options) -> Result
             return Err("both Istio manifests and Envoy filters: import one at a time".to_owned());
         }
         (false, None) => {
-            return Err("nothing to import: expected `jwt_authn` or `rbac` HTTP filters of Envoy, or \
+            return Err(
+                "nothing to import: expected `jwt_authn` or `rbac` HTTP filters of Envoy, or \
                         Istio's RequestAuthentication or AuthorizationPolicy"
-                .to_owned());
+                    .to_owned(),
+            );
         }
     };
     let names = issuers.names();
@@ -166,9 +172,8 @@ fn import(documents: &[Document], files: &[String], options: &Options) -> Result
     let document =
         Node::Map(members.into_iter().map(|(name, node)| (name.to_owned(), node)).collect());
     // By the filter's own code, and from what is written: it is to load as it stands.
-    issuers::load(&document).map_err(|why| {
-        format!("what was made does not load, so that nothing is written: {why}")
-    })?;
+    issuers::load(&document)
+        .map_err(|why| format!("what was made does not load, so that nothing is written: {why}"))?;
     let text = format!("{}{}", heading(files, &issuers, &findings), document.yaml());
     Ok(Imported { text, findings })
 }

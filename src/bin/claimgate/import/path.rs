@@ -221,9 +221,8 @@ impl Shape {
     /// The pattern of so many segments with these at its ends.
     fn with_ends(front: &[Segment], end: &[Segment], depth: usize) -> Option<Pattern> {
         let any = depth.checked_sub(front.len() + end.len())?;
-        let skeletons = |segments: &[Segment]| {
-            segments.iter().map(Segment::skeleton).collect::<Vec<_>>()
-        };
+        let skeletons =
+            |segments: &[Segment]| segments.iter().map(Segment::skeleton).collect::<Vec<_>>();
         let segments = [skeletons(front), vec![None; any], skeletons(end)].concat();
         Some(Pattern { segments, rest: false })
     }
@@ -443,4 +442,101 @@ pub fn close(mut patterns: BTreeSet<Pattern>) -> (BTreeSet<Pattern>, bool) {
         }
     }
     (patterns, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        let (inside, rest) = match text.strip_suffix("/**") {
+            Some(inside) => (inside, true),
+            None => (text, false),
+        };
+        let segments = inside.split('/').skip(1).filter(|segment| !segment.is_empty());
+        let segment = |text: &str| (text != "*").then(|| text.to_owned());
+        Pattern { segments: segments.map(segment).collect(), rest }
+    }
+
+    #[test]
+    fn patterns_share_and_contain() {
+        let cases = [
+            ("/a/**", "/*/b", Some("/a/b")),
+            ("/a/**", "/a", Some("/a")),
+            ("/a/**", "/b/**", None),
+            ("/**", "/*/*/**", Some("/*/*/**")),
+            ("/*/b/**", "/a/*", Some("/a/b")),
+            ("/a", "/a/b", None),
+            ("/", "/**", Some("/")),
+        ];
+        for (a, b, want) in cases {
+            let shared = pattern(a).intersect(&pattern(b)).map(|shared| shared.text(&[]));
+            assert_eq!(shared.as_deref(), want, "{a} {b}");
+            assert_eq!(pattern(b).intersect(&pattern(a)).map(|s| s.text(&[])).as_deref(), want);
+        }
+        assert!(pattern("/a/**").contains(&pattern("/a/*")));
+        assert!(!pattern("/a/*").contains(&pattern("/a/**")));
+        assert_eq!(pattern("/a/*/*/**").text(&[3]), "/a/*/{s3}/**");
+    }
+
+    #[test]
+    fn tells_what_a_pattern_owns() {
+        let yes = |shape: Result<Shape, Unsaid>, all: &[&str]| {
+            let shape = shape.unwrap();
+            let mut patterns: BTreeSet<Pattern> = all.iter().map(|text| pattern(text)).collect();
+            patterns.extend(shape.patterns());
+            let (patterns, _) = close(patterns);
+            let text = |pattern: &Pattern| match shape.owned(pattern, &patterns, false) {
+                Owned::Yes => Some(pattern.text(&[])),
+                Owned::No => None,
+                Owned::If(_) => Some(format!("{}?", pattern.text(&[]))),
+                Owned::Unknown => Some(format!("{}!", pattern.text(&[]))),
+            };
+            patterns.iter().filter_map(text).collect::<Vec<_>>().join(" ")
+        };
+        let cases = [
+            (Shape::exact("/a"), "/a"),
+            (Shape::exact("/"), "/"),
+            (Shape::prefix("/a/"), "/a/*/**"),
+            (Shape::prefix("/a/b"), "/a/*/**? /a/b/**"),
+            (Shape::prefix("/"), "/**"),
+            (Shape::beneath("/a"), "/a/**"),
+            (Shape::template("/a/{*}/c"), "/a/*/c"),
+            (Shape::template("/a/{**}"), "/a/*/**"),
+            (Shape::regex("/a/[a-z]+"), "/a/*?"),
+            (Shape::regex("/a\\.b/.*"), "/a.b/*/**"),
+            (Shape::regex("/a/x(/.*)?"), "/a/x/**"),
+            (Shape::regex("/a.*"), "/*/**? /a/**"),
+        ];
+        for (shape, want) in cases {
+            let text = format!("{shape:?}");
+            assert_eq!(yes(shape, &["/**"]), want, "{text}");
+        }
+        // What lies deeper than it is looked for cannot be told.
+        assert!(yes(Shape::suffix("/x"), &["/**"]).starts_with("/**! /*/*/*/*/*/x"));
+    }
+
+    #[test]
+    fn says_what_cannot_be_said() {
+        use Unsaid::{Pattern, Refused};
+        let cases = [
+            (Shape::exact("a"), Refused),
+            (Shape::exact("/a//b"), Refused),
+            (Shape::exact("/a/../b"), Refused),
+            (Shape::exact("/a%20b"), Pattern),
+            (Shape::exact("/\u{e4}"), Pattern),
+            (Shape::prefix("/a%2"), Pattern),
+            (Shape::suffix("x/"), Pattern),
+            (Shape::template("/a/{**}/b/{**}"), Pattern),
+            (Shape::regex("/a|/b"), Pattern),
+            (Shape::regex("/a.b/x"), Pattern),
+            (Shape::regex("/[^a]+"), Pattern),
+            (Shape::regex("/[.-a]+"), Pattern),
+            (Shape::regex("/(a/b)"), Pattern),
+            (Shape::regex("/a/?"), Pattern),
+        ];
+        for (shape, want) in cases {
+            assert_eq!(shape, Err(want));
+        }
+    }
 }

@@ -107,9 +107,8 @@ impl Formula {
 
     /// When it holds, in a cell, or when it does not. What is told too seldom is never told wrongly.
     pub fn when(&self, holds: bool, cell: &Cell<'_>) -> Condition {
-        let each = |parts: &[Self]| {
-            parts.iter().map(|part| part.when(holds, cell)).collect::<Vec<_>>()
-        };
+        let each =
+            |parts: &[Self]| parts.iter().map(|part| part.when(holds, cell)).collect::<Vec<_>>();
         match self {
             Self::Const(value) => known(*value == holds),
             Self::All(parts) if holds => Condition::all(each(parts)),
@@ -154,7 +153,11 @@ impl Formula {
                 holds.visit(visitor);
                 fails.visit(visitor);
             }
-            Self::Const(_) | Self::Path(_) | Self::Host(_) | Self::Method(_) | Self::Leaf { .. } => {}
+            Self::Const(_)
+            | Self::Path(_)
+            | Self::Host(_)
+            | Self::Method(_)
+            | Self::Leaf { .. } => {}
         }
     }
 }

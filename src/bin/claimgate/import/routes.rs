@@ -182,7 +182,9 @@ fn asked(policy: &Policy, mut cell: Cell<'_>) -> Option<Asked> {
     let mut all: Vec<String> = Vec::new();
     for (_, ask) in &candidates {
         if let Ask::Token { issuers, .. } = ask {
-            all.extend(issuers.iter().filter(|name| !all.contains(name)).cloned().collect::<Vec<_>>());
+            all.extend(
+                issuers.iter().filter(|name| !all.contains(name)).cloned().collect::<Vec<_>>(),
+            );
         }
     }
     let mut lenient = alone;
@@ -267,7 +269,8 @@ fn close<'p>(
             let open = |other: &&Pattern| is_open(cells, host, other);
             let mut open = parts.patterns.iter().filter(open);
             is_closed(cells, host, pattern)
-                && (open.any(|other| other.intersect(pattern).is_some() && !pattern.contains(other))
+                && (open
+                    .any(|other| other.intersect(pattern).is_some() && !pattern.contains(other))
                     || (**pattern == every && is_gone(host)))
         })
         .copied()
@@ -405,11 +408,13 @@ impl Maker<'_> {
                     ("header", Node::from(header)),
                     ("equals", Node::from(format!("${{header.{header}}}").as_str())),
                 ]),
-                None => Node::map([("method", Node::from(json!(true))), ("present", Node::from(json!(false)))]),
+                None => Node::map([
+                    ("method", Node::from(json!(true))),
+                    ("present", Node::from(json!(false))),
+                ]),
             };
             (name.clone(), node)
         };
         self.references.iter().map(condition).collect()
     }
 }
-

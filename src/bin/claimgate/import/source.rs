@@ -24,7 +24,8 @@ pub struct Object<'v> {
 impl<'v> Object<'v> {
     /// A value that is an object; an empty one where it is something else.
     pub fn new(value: &'v Value, at: At) -> Self {
-        static NOTHING: std::sync::LazyLock<Map<String, Value>> = std::sync::LazyLock::new(Map::new);
+        static NOTHING: std::sync::LazyLock<Map<String, Value>> =
+            std::sync::LazyLock::new(Map::new);
         Self { members: value.as_object().unwrap_or(&NOTHING), at }
     }
 

@@ -92,9 +92,7 @@ pub fn alternatives(patterns: impl Iterator<Item = String>) -> String {
     let patterns: Vec<String> = patterns.collect();
     match patterns.as_slice() {
         [one] => one.clone(),
-        several => {
-            several.iter().map(|one| format!("(?:{one})")).collect::<Vec<_>>().join("|")
-        }
+        several => several.iter().map(|one| format!("(?:{one})")).collect::<Vec<_>>().join("|"),
     }
 }
 

@@ -136,10 +136,15 @@ fn scalar(value: &Value) -> String {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
     let digits = text.trim_end_matches(|c: char| c.is_ascii_lowercase());
     let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    let is_duration = is_number && ["s", "m", "h"].iter().any(|unit| text.strip_suffix(unit) == Some(digits));
+    let is_duration =
+        is_number && ["s", "m", "h"].iter().any(|unit| text.strip_suffix(unit) == Some(digits));
     let word = text.to_ascii_lowercase();
     let means = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan"];
-    if is_duration || (plain && !means.contains(&word.as_str())) { text.clone() } else { value.to_string() }
+    if is_duration || (plain && !means.contains(&word.as_str())) {
+        text.clone()
+    } else {
+        value.to_string()
+    }
 }
 
 #[cfg(test)]
@@ -150,9 +155,43 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         let odd = [
-            "", "a", "true", "No", "1", "1e3", "60s", "5m", "~", "a: b", "a #b", "- a", "{x}", "*", "&a", "!t",
-            "%", "@", "`", "'", "\"", "\\", "a\nb", "\u{e4}", "\u{7f}", "/a/{s1}/**", "0x1f", "=",
-            "${header.x}", "2026-11-25", "a,b", "[", "null", "off", "\u{2028}", "\u{1f600}", " a ",
+            "",
+            "a",
+            "true",
+            "No",
+            "1",
+            "1e3",
+            "60s",
+            "5m",
+            "~",
+            "a: b",
+            "a #b",
+            "- a",
+            "{x}",
+            "*",
+            "&a",
+            "!t",
+            "%",
+            "@",
+            "`",
+            "'",
+            "\"",
+            "\\",
+            "a\nb",
+            "\u{e4}",
+            "\u{7f}",
+            "/a/{s1}/**",
+            "0x1f",
+            "=",
+            "${header.x}",
+            "2026-11-25",
+            "a,b",
+            "[",
+            "null",
+            "off",
+            "\u{2028}",
+            "\u{1f600}",
+            " a ",
         ];
         let long = "x".repeat(120);
         let value = json!({
