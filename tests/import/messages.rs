@@ -139,7 +139,7 @@ fn what_envoy_says_elsewhere_is_closed() {
             1,
             "left out: case.yaml: route_config.virtual_hosts[0].routes[0]",
             "/own/**",
-            "nothing",
+            "forward_token",
         ),
         (
             filters("{ issuer: a, local_jwks: { filename: none.json } }", ""),

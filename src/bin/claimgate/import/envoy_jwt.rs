@@ -133,6 +133,16 @@ fn ask(requires: &Object<'_>, issuers: &Issuers, findings: &mut Findings) -> Ask
     }
     names.sort_unstable();
     names.dedup();
+    for (provider, audiences) in &need.besides {
+        let own = issuers.kept.iter().find(|issuer| issuer.provider == *provider);
+        let known = |issuer: &Issuer| {
+            issuer.audiences.is_empty()
+                || audiences.iter().all(|one| issuer.audiences.contains(one))
+        };
+        if own.is_some_and(|issuer| !known(issuer)) {
+            findings.stricter(&requires.at, "the provider's own audiences are asked for too");
+        }
+    }
     let several = names.len() > 1;
     let besides = Condition::all(need.besides.iter().filter_map(|(provider, audiences)| {
         let issuer = issuers.kept.iter().find(|issuer| issuer.provider == *provider)?;

@@ -1,7 +1,7 @@
 //! Leaves out patterns whose requests would be asked the same without them.
 
 use super::host::Host;
-use super::path::Pattern;
+use super::pattern::Pattern;
 use super::routes::{ByMethod, Cells};
 use std::collections::BTreeSet;
 

@@ -5,6 +5,7 @@
 //! refused, and reported ([`finding`]): nothing that is written lets a request through that the
 //! source would have refused.
 
+mod ask;
 mod condition;
 mod envoy;
 mod envoy_jwt;
@@ -17,6 +18,7 @@ mod istio_rules;
 mod leaf;
 mod merge;
 mod path;
+mod pattern;
 mod policy;
 mod regex;
 mod routes;

@@ -3,7 +3,8 @@
 
 use super::condition::Condition;
 use super::host::{self, Host};
-use super::path::{Owned, Pattern, Shape};
+use super::path::Shape;
+use super::pattern::{Owned, Pattern};
 use super::text::Text;
 use std::collections::BTreeSet;
 

@@ -149,3 +149,16 @@ fn unescape(pattern: &str) -> Option<String> {
     }
     Some(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expression_that_may_match_a_slash_is_not_said() {
+        let cases = ["/a|/b", "/a.b/x", "/[^a]+", "/[.-a]+", "/(a/b)", "/a/?"];
+        for pattern in cases {
+            assert_eq!(shape(pattern), Err(Unsaid::Pattern), "{pattern}");
+        }
+    }
+}

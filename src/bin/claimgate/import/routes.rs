@@ -1,12 +1,12 @@
 //! From a policy to routes: each request's owner is found, what is asked of it is told for all
 //! requests of that owner, and owners that ask the same become one route.
 
+use super::ask::{Asked, asked};
 use super::condition::Condition;
 use super::host::{self, Host};
 use super::issuers::slug;
-use super::leaf;
-use super::path::{self, Pattern};
-use super::policy::{Ask, Cell, Formula, Policy, Without, is_method};
+use super::pattern::{self, Pattern};
+use super::policy::{Cell, Formula, Policy, is_method};
 use super::text::Text;
 use super::write::Node;
 use serde_json::json;
@@ -23,16 +23,11 @@ pub struct Routes {
     pub complete: bool,
 }
 
-/// What a route asks.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
-    token: &'static str,
-    issuers: Vec<String>,
-    require: Condition,
-}
-
 /// What the requests of one host and pattern are asked, by method.
 pub type ByMethod = Vec<(Option<Vec<String>>, Asked)>;
+
+/// Methods, what is asked, and where.
+type Group<'p> = (Option<Vec<String>>, Asked, BTreeMap<&'p Host, Vec<&'p Pattern>>);
 
 /// What a policy tells apart.
 struct Parts {
@@ -58,7 +53,7 @@ pub fn routes(policy: &Policy, issuers: &[String]) -> Routes {
     }
     let (denied, closed) = close(&parts, &nowhere, &mut cells);
     let mut made = Maker { issuers, named: parts.hosts.len() > 1, ..Maker::default() };
-    let mut groups: Vec<(Option<Vec<String>>, Asked, BTreeMap<&Host, Vec<&Pattern>>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for ((host, pattern), by_method) in &cells {
         for (methods, asked) in by_method {
             let known = groups.iter().position(|(m, a, _)| m == methods && a == asked);
@@ -109,7 +104,7 @@ fn parts(policy: &Policy) -> (Parts, bool) {
     };
     policy.allow.visit(&mut take);
     policy.asks.iter().for_each(|(formula, _)| formula.visit(&mut take));
-    let (patterns, complete) = path::close(patterns);
+    let (patterns, complete) = pattern::close(patterns);
     (Parts { patterns, hosts, methods }, complete)
 }
 
@@ -155,87 +150,6 @@ fn by_method(
     found
 }
 
-/// What requests of a cell are asked; `None` where they are refused whatever they have.
-fn asked(policy: &Policy, mut cell: Cell<'_>) -> Option<Asked> {
-    let mut candidates: Vec<(Condition, &Ask)> = Vec::new();
-    let mut before = Vec::new();
-    let mut take = |is: Condition, before: &[Condition], ask| {
-        let when = Condition::all(before.iter().cloned().chain([is]));
-        if when != Condition::Never {
-            candidates.push((when, ask));
-        }
-    };
-    let mut ended = false;
-    for (formula, ask) in &policy.asks {
-        let is = formula.when(true, &cell);
-        ended = is == Condition::Always;
-        take(is, &before, ask);
-        if ended {
-            break;
-        }
-        before.push(formula.when(false, &cell));
-    }
-    if !ended {
-        take(Condition::Always, &before, &policy.otherwise);
-    }
-    let alone = candidates.len() == 1;
-    let mut all: Vec<String> = Vec::new();
-    for (_, ask) in &candidates {
-        if let Ask::Token { issuers, .. } = ask {
-            all.extend(
-                issuers.iter().filter(|name| !all.contains(name)).cloned().collect::<Vec<_>>(),
-            );
-        }
-    }
-    let mut lenient = alone;
-    let mut required = false;
-    let mut parts = Vec::new();
-    for (when, ask) in candidates {
-        match ask {
-            Ask::Unsaid => {}
-            Ask::Nothing => {
-                cell.sees_token = false;
-                let allowed = policy.allow.when(true, &cell);
-                parts.push(Condition::all([when, allowed]));
-                cell.sees_token = true;
-                if alone {
-                    all.clear();
-                }
-            }
-            Ask::Token { without, issuers, besides } => {
-                lenient &= *without == Without::Lenient;
-                required = alone && *without == Without::Refused;
-                let allowed = policy.allow.when(true, &cell);
-                let signed = if alone { Condition::Always } else { signed_by(issuers, *without) };
-                parts.push(Condition::all([when, signed, besides.clone(), allowed]));
-            }
-        }
-    }
-    let require = Condition::any(parts);
-    let token = match require {
-        Condition::Never => return None,
-        _ if all.is_empty() => "none",
-        _ if required || !require.may_hold_without_token() => "required",
-        _ if lenient && !require.gains_by_absence() => "lenient",
-        _ => "optional",
-    };
-    all.sort_unstable();
-    Some(Asked { token, issuers: all, require })
-}
-
-/// The token is of one of these issuers, among others whose tokens the route takes.
-fn signed_by(issuers: &[String], without: Without) -> Condition {
-    let signed = match leaf::issuer(issuers) {
-        Formula::Leaf { holds, .. } => holds,
-        _ => Condition::Never,
-    };
-    let none = Condition::token(vec![("attribute", json!("issuer")), ("present", json!(false))]);
-    match without {
-        Without::Refused => signed,
-        Without::Anonymous | Without::Lenient => Condition::any([signed, none]),
-    }
-}
-
 type Places<'p> = Vec<(&'p Host, &'p Pattern)>;
 
 /// What the requests of each host and pattern are asked.
@@ -259,8 +173,7 @@ fn close<'p>(
 ) -> (Places<'p>, Places<'p>) {
     // A host that no route names would go to a broader family.
     let is_gone = |host: &Host| {
-        parts.hosts.len() > 1
-            && parts.patterns.iter().fold(true, |all, other| all && !is_open(cells, host, other))
+        parts.hosts.len() > 1 && !parts.patterns.iter().any(|other| is_open(cells, host, other))
     };
     let every = Pattern::every();
     let needed: Places<'_> = cells

@@ -55,7 +55,7 @@ impl Text {
             Self::Suffix(own) => text.ends_with(own.as_str()),
             Self::Contains(own) => text.contains(own.as_str()),
             Self::Regex(own) => whole(own).is_some_and(|regex| regex.is_match(text)),
-            Self::Something => !text.is_empty(),
+            Self::Something => !text.is_empty() && !text.contains('\n'),
         }
     }
 

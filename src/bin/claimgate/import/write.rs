@@ -141,10 +141,15 @@ fn scalar(value: &Value) -> String {
     let word = text.to_ascii_lowercase();
     let means = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "nan"];
     if is_duration || (plain && !means.contains(&word.as_str())) {
-        text.clone()
-    } else {
-        value.to_string()
+        return text.clone();
     }
+    // What JSON leaves as it is, and YAML does not.
+    let odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let escape = |c: char| match odd(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    value.to_string().chars().map(escape).collect()
 }
 
 #[cfg(test)]
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let odd = [
+        let odd = vec![
             "",
             "a",
             "true",
