@@ -126,6 +126,43 @@ fn a_star_lets_nothing_slip_into_a_broader_route() {
 }
 
 #[test]
+fn a_final_slash_is_refused_where_it_is_no_form_of_the_path() {
+    let routes = || {
+        json!([
+            {"name": "exact", "paths": ["/a"], "token": "none"},
+            {"name": "both", "paths": ["/b", "/c/**"], "token": "none"},
+            {"name": "root", "paths": ["/"], "token": "none"},
+            {"name": "closed", "paths": ["/d"], "deny": true},
+        ])
+    };
+    let cases = [
+        ("/", "root", "root"),
+        ("/a", "exact", "exact"),
+        ("/a?x=/", "exact", "exact"),
+        ("/a/", "exact", "path_ambiguous"),
+        ("/a/?x", "exact", "path_ambiguous"),
+        ("/b/", "both", "path_ambiguous"),
+        ("/c/", "both", "both"),
+        ("/c/x/", "both", "both"),
+        ("/d/", "route_denied", "route_denied"),
+    ];
+    let allowing = load(configuration(routes())).unwrap();
+    let mut refusing = configuration(routes());
+    refusing["path_safety"] = json!({"final_slash": "refuse"});
+    let refusing = load(refusing).unwrap();
+    for (target, allowed, refused) in cases {
+        // More than once, since a request that was routed before is known.
+        for _ in 0..20 {
+            assert_eq!(decide(&allowing, "GET", target, None), allowed, "{target}");
+            assert_eq!(decide(&refusing, "GET", target, None), refused, "{target}");
+        }
+    }
+    let own = json!([{"name": "x", "paths": ["/x"], "path_safety": {"final_slash": "refuse"}}]);
+    let error = load(configuration(own)).err().unwrap();
+    assert!(error.starts_with("routes[0].path_safety.final_slash: goes with"), "{error}");
+}
+
+#[test]
 fn the_pattern_that_wins_captures() {
     let routes = json!([{
         "name": "tenant",

@@ -333,6 +333,8 @@ raw! {
         parameters: Option<Relaxation>,
         /// Whether `//` passes, which some upstreams merge. Default: `refuse`.
         empty_segment: Option<Relaxation>,
+        /// Whether a pattern without `**` also takes its form with a final slash; for all routes only. Default: `allow`.
+        final_slash: Option<Relaxation>,
         /// How paths compare; for all routes only. Default: `sensitive`.
         case: Option<Case>,
     }

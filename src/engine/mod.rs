@@ -44,6 +44,8 @@ pub struct Engine {
     pub audit: Selection,
     /// Whether paths are matched without case.
     pub fold_case: bool,
+    /// Whether a pattern without `**` also owns its form with a final slash.
+    pub final_slash: bool,
     /// The longest token, in bytes.
     pub max_token_bytes: usize,
     /// Whether refusals refuse.
@@ -437,6 +439,9 @@ impl Engine {
             || Refusal::new(Code::InternalError, "the index names a route that is not there");
         let route = table.get(id.0).ok_or_else(lost)?;
         *found = Some(id);
+        if !self.final_slash && has_final_slash(request) && !route.owns_beneath(safe.plain()) {
+            return Err(ambiguous("path with a final slash that its pattern does not have"));
+        }
         if !safe.hazards().within(route.relaxed) {
             return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
         }
@@ -505,6 +510,12 @@ fn known_route<'a>(
     outcome.host = Some(Cow::Borrowed(host));
     outcome.route = Some(id);
     Some(route)
+}
+
+/// Whether the path is longer than its root and ends with a slash.
+fn has_final_slash(request: &Request<'_>) -> bool {
+    let (path, _) = split_query(request.first(":path").unwrap_or_default());
+    path.len() > 1 && path.ends_with(b"/")
 }
 
 fn check_upgrade(request: &Request<'_>, route: &Route) -> Result<(), Refusal> {

@@ -131,4 +131,9 @@ impl Route {
     pub fn path_captures<'t>(&self, path: &'t [Cow<'_, str>]) -> Captures<'_, 't> {
         self.paths.iter().find_map(|pattern| pattern.captures(path)).unwrap_or_default()
     }
+
+    /// Whether the pattern by which it takes this path ends with `**`.
+    pub fn owns_beneath(&self, path: &[Cow<'_, str>]) -> bool {
+        self.paths.iter().find(|pattern| pattern.matches(path)).is_some_and(|pattern| pattern.rest)
+    }
 }

@@ -129,7 +129,7 @@ impl Cors {
         let mut headers = request.values("access-control-request-headers");
         let (asked, None) = (headers.next(), headers.next()) else { return None };
         let list = |value: &&[u8]| value.iter().all(|b| is_token(*b) || matches!(b, b',' | b' '));
-        if !method.iter().all(|b| is_token(*b)) || !asked.iter().all(|value| list(value)) {
+        if !method.iter().all(|b| is_token(*b)) || !asked.as_ref().is_none_or(list) {
             return None;
         }
         Some(Preflight {

@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod document;
 mod explain;
+mod import;
 mod keys;
 mod lines;
 mod output;
@@ -49,6 +50,12 @@ enum Verb {
     /// Prints the routes of a host, the most specific first.
     #[command(after_help = "Exit status: 0 done, 2 refused.")]
     Routes(routes::Arguments),
+    /// Makes a configuration from Envoy's `jwt_authn` and `rbac` filters, or from Istio's manifests, that lets
+    /// nothing through which these refuse.
+    #[command(
+        after_help = "Exit status: 0 all is carried over, 1 something was left out or is stricter, 2 cannot run."
+    )]
+    Import(import::Arguments),
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
@@ -78,6 +85,7 @@ fn main() -> ExitCode {
     let done = match verb {
         Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Explain(arguments) => explain::run(&arguments, format),
+        Verb::Import(arguments) => import::run(&arguments, format),
         Verb::Routes(arguments) => routes::run(&arguments, format),
         Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb, format).map(|()| ExitCode::SUCCESS),

@@ -88,6 +88,15 @@ impl Format {
         };
     }
 
+    /// Tells something else on standard error, in a verb's own words for people.
+    pub fn tell_as(self, document: &impl Serialize, text: impl FnOnce() -> String) {
+        let shown = match self {
+            Self::Json => json(document),
+            Self::Human => text(),
+        };
+        let _ = writeln!(anstream::stderr().lock(), "{shown}");
+    }
+
     /// Prints a result on standard output: the document as JSON, or the text for people.
     pub fn print(self, document: &impl Serialize, text: impl FnOnce() -> String) {
         let shown = match self {

@@ -143,6 +143,7 @@ pub fn build(
             denied: config.audit.denied != Some(raw::Share::None),
         },
         fold_case: builder.fold_case,
+        final_slash: config.path_safety.final_slash != Some(raw::Relaxation::Refuse),
         max_token_bytes,
         mode: mode(config.mode),
         trust: RefCell::new(Trust::new(keyring)),

@@ -103,6 +103,12 @@ impl Builder<'_> {
                 .key("case")
                 .error("goes with the top-level `path_safety` only: all routes share one index"));
         }
+        if raw.path_safety.final_slash.is_some() {
+            return Err(place
+                .key("path_safety")
+                .key("final_slash")
+                .error("goes with the top-level `path_safety` only: it says what a pattern owns"));
+        }
         let methods = match (&raw.methods, raw.deny) {
             (Some(own), _) => methods(Some(own), &place.key("methods"))?,
             // A deny route that names no method closes all of them.
