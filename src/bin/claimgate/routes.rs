@@ -252,9 +252,12 @@ struct Entry<'r> {
 impl Entry<'_> {
     /// Deny routes, then the more specific path, then the named host, then the listed method.
     fn order(&self) -> (bool, Reverse<Vec<u32>>, String, bool, bool, usize) {
-        let every = self.route.methods == Methods::Every;
         let (rank, path) = (Reverse(rank(self.path)), unnamed(&self.path.to_string()));
-        (!self.route.deny, rank, path, !self.named, every, self.index)
+        (!self.route.deny, rank, path, !self.named, !self.lists(), self.index)
+    }
+
+    fn lists(&self) -> bool {
+        matches!(self.route.methods, Methods::Listed(_))
     }
 
     fn owns_as(&self, other: &Self) -> bool {
@@ -282,10 +285,10 @@ fn settle<'r>(entries: Vec<Entry<'r>>, method: Option<&str>) -> Vec<(Entry<'r>, 
         entries.iter().any(|other| {
             let listed = method.is_some()
                 && takes(other)
-                && (!takes(entry) || other.order().4 < entry.order().4);
+                && (!takes(entry) || other.lists() && !entry.lists());
             other.owns_as(entry)
                 && other.index != entry.index
-                && (other.named > entry.named || other.named == entry.named && listed)
+                && (other.named && !entry.named || other.named == entry.named && listed)
         })
     };
     let lost: Vec<bool> =

@@ -135,7 +135,7 @@ fn tls<'d>(documents: &'d [Value], host: &str, port: &str) -> Option<&'d str> {
     })?;
     let policy = at(rule, &["spec", "trafficPolicy"])?;
     let of_port = items(policy, "portLevelSettings").iter().find(|settings| {
-        at(settings, &["port", "number"]).is_some_and(|number| number.to_string() == port)
+        at(settings, &["port", "number"]).is_some_and(|number| number.as_u64() == port.parse().ok())
     });
     let tls = of_port.and_then(|settings| settings.get("tls")).or_else(|| policy.get("tls"))?;
     tls.get("mode").and_then(Value::as_str)
