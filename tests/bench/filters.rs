@@ -13,6 +13,8 @@ pub struct Policy {
     pub algorithm: &'static str,
     /// How many routes `/r{number}/` there are, instead of the usual one.
     pub routes: Option<usize>,
+    /// Whether each of these routes captures a segment that its condition asks for, which takes every path apart anew.
+    pub captures: bool,
     /// Whether tokens that were verified are remembered; Claimgate decides that itself.
     pub cache: bool,
     /// Whether each decision is recorded.
@@ -22,7 +24,7 @@ pub struct Policy {
 impl Policy {
     /// The usual one: a route, a cache, no records.
     pub fn new(algorithm: &'static str) -> Self {
-        Policy { algorithm, routes: None, cache: true, audit: false }
+        Policy { algorithm, routes: None, captures: false, cache: true, audit: false }
     }
 
     /// A path of the policy: of its middle route, as native rules are tried one after the other.
@@ -100,11 +102,17 @@ impl Policy {
             json!({"jwks": self.jwks()})
         };
         let route = |(number, prefix): (usize, &String)| {
-            let path = self.routes.map_or("/logs/{env}/**".to_owned(), |_| format!("{prefix}**"));
+            let path = match (self.routes, self.captures) {
+                (None, _) => "/logs/{env}/**".to_owned(),
+                (Some(_), false) => format!("{prefix}**"),
+                (Some(_), true) => format!("{prefix}{{env}}/**"),
+            };
+            let role = json!({"claim": "roles", "any_of": [ROLE]});
+            let captured = json!({"claim": "roles", "none_of": ["${path.env}"]});
             json!({
                 "name": format!("route-{number}"),
                 "paths": [path],
-                "require": {"claim": "roles", "any_of": [ROLE]},
+                "require": if self.captures { json!({"all": [role, captured]}) } else { role },
             })
         };
         let mut config = json!({

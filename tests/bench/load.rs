@@ -62,13 +62,15 @@ pub struct Load {
 /// Starts an Envoy for each of no filter, Envoy's own and Claimgate, again and again.
 pub fn starts(claimgate: &Path) -> Vec<Start> {
     let policy = Policy::new("RS256");
+    let many = Policy { routes: Some(10_000), ..policy.clone() };
     let token = mint("RS256", 0..1).remove(0);
     let chains = [
-        ("no filter", Vec::new()),
-        ("jwt_authn and rbac", policy.native()),
-        ("Claimgate", policy.claimgate(claimgate)),
+        ("no filter", &policy, Vec::new()),
+        ("jwt_authn and rbac", &policy, policy.native()),
+        ("Claimgate", &policy, policy.claimgate(claimgate)),
+        ("Claimgate, 10,000 routes", &many, many.claimgate(claimgate)),
     ];
-    let measure = |(name, filters): (&'static str, Vec<Value>)| {
+    let measure = |(name, policy, filters): (&'static str, &Policy, Vec<Value>)| {
         let mut bootstrap = Bootstrap::default();
         let listener = bootstrap.listener(filters, false);
         let config = bootstrap.to_json(Some(client::upstream()));

@@ -95,8 +95,19 @@ pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
     for (routes, title) in counts {
         add(&format!("routes-{routes}"), &|| {
             let policy = Policy { routes: Some(routes), ..policy() };
-            let bars: &[Bar] = if routes == 1000 { &[Bar::OfRow("routes-1", 1.2)] } else { &[] };
+            let bars: &[Bar] = if routes >= 1000 { &[Bar::OfRow("routes-1", 1.2)] } else { &[] };
             Row { native: routes <= 1000, ..row("routes", title, policy, same("RS256"), bars) }
+        });
+    }
+    let counts = [
+        (1, "1 route that captures what its condition asks for"),
+        (10_000, "10,000 routes that capture what their conditions ask for"),
+    ];
+    for (routes, title) in counts {
+        add(&format!("captures-{routes}"), &|| {
+            let policy = Policy { routes: Some(routes), captures: true, ..policy() };
+            let bars: &[Bar] = if routes > 1 { &[Bar::OfRow("captures-1", 1.2)] } else { &[] };
+            Row { native: false, ..row("routes", title, policy, same("RS256"), bars) }
         });
     }
     add("audit", &|| {
