@@ -54,6 +54,42 @@ def blocks(document):
         yield found.group(1), found.group(2), text[: found.start()].count("\n") + 1
 
 
+def indented(path, columns):
+    return "".join(" " * columns + line + "\n" for line in path.read_text().splitlines())
+
+
+# What loads policies: a plugin for each.
+BOOTSTRAP = """
+static_resources:
+  listeners:
+    - name: docs
+      address: {{ socket_address: {{ address: 127.0.0.1, port_value: 0 }} }}
+      filter_chains:
+        - filters:
+            - name: http
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: docs
+                route_config: {{ virtual_hosts: [{{ name: all, domains: ["*"], routes: [{{ match: {{ prefix: / }}, direct_response: {{ status: 200 }} }}] }}] }}
+                http_filters:
+{plugins}
+                - name: router
+                  typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
+"""
+PLUGIN = """
+                - name: claimgate
+                  typed_config:
+                    "@type": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm
+                    config:
+                      name: claimgate
+                      root_id: claimgate
+                      vm_config: {{ vm_id: docs, runtime: envoy.wasm.runtime.v8, code: {{ local: {{ filename: "{wasm}" }} }} }}
+                      configuration:
+                        "@type": type.googleapis.com/google.protobuf.Struct
+                        value:
+"""
+
+
 class Configurations(unittest.TestCase):
     def bootstraps(self):
         return [path for path in CONFIGURATIONS if "static_resources:" in path.read_text()]
@@ -82,6 +118,18 @@ class Configurations(unittest.TestCase):
                 self.assertEqual(world.ask("/healthz").status, 200)
                 self.assertEqual(str(world.ask("/nowhere/to/be/found")), "403 no_route")
                 self.assertEqual(world.refusals(), 0)
+
+    def test_envoy_loads_every_policy_of_the_guide(self):
+        policies = sorted(path for path in (ROOT / "docs/policies").glob("*.yaml") if ".test." not in path.name)
+        self.assertGreater(len(policies), 10)
+        plugins = "".join(PLUGIN.format(wasm=product("CLAIMGATE_WASM", "dist/claimgate.wasm")) + indented(path, 26) for path in policies)
+        with tempfile.TemporaryDirectory() as folder:
+            bootstrap = pathlib.Path(folder) / "envoy.yaml"
+            bootstrap.write_text(BOOTSTRAP.format(plugins=plugins))
+            done = run([*envoy_command(), "--mode", "validate", "-c", str(bootstrap)])
+            self.assertEqual(done.returncode, 0, done.stdout[-3000:])
+            # The main thread loads each more than once.
+            self.assertGreaterEqual(done.stdout.count("loaded in "), len(policies), done.stdout[-3000:])
 
     def test_every_resource_file_is_loaded_by_a_bootstrap(self):
         loaded = "".join(path.read_text() for path in self.bootstraps())
@@ -159,7 +207,7 @@ class Bootstrap(World):
 
 class Documents(unittest.TestCase):
     def test_relative_links_resolve(self):
-        for document in DOCUMENTS:
+        for document in [*DOCUMENTS, *(ROOT / "docs").glob("*.md")]:
             text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.M | re.S)
             for target in re.findall(r"\]\(([^)\s]+)\)", text):
                 path, _, anchor = target.partition("#")
