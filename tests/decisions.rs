@@ -318,3 +318,37 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         assert!(error.starts_with(want), "{error}, wanted {want}");
     }
 }
+
+#[test]
+fn no_preflight_takes_the_way_of_a_route_on_trial() {
+    let mut configuration = configuration(json!([
+        {"name": "trial", "paths": ["/x"], "methods": ["GET"], "mode": "shadow"},
+        {"name": "options", "paths": ["/x"], "methods": ["OPTIONS"]},
+        {"name": "any-trial", "paths": ["/y"], "mode": "shadow"},
+        {"name": "live", "paths": ["/z"], "methods": ["GET"]},
+    ]));
+    configuration["responses"] = json!({"cors": {"allow_origins": ["https://app.test"]}});
+    let loaded = load(configuration).unwrap();
+    let cases = [
+        ("/x", "GET", "token_missing"),
+        ("/x", "PUT", "method_not_allowed"),
+        ("/y", "GET", "any-trial"),
+        ("/z", "GET", "answered"),
+    ];
+    for (path, asked, want) in cases {
+        let headers: [Header<'_>; 5] = [
+            (b":method", b"OPTIONS"),
+            (b":authority", b"app.test"),
+            (b":path", path.as_bytes()),
+            (b"origin", b"https://app.test"),
+            (b"access-control-request-method", asked.as_bytes()),
+        ];
+        let request = Request::new(&headers, &UnknownPeer);
+        let outcome = loaded.engine.decide(&request, Timestamp::from_secs(NOW));
+        let got = match outcome.preflight {
+            Some(_) => "answered".to_owned(),
+            None => word(&loaded, &outcome),
+        };
+        assert_eq!(got, want, "{path} {asked}");
+    }
+}

@@ -181,6 +181,7 @@ impl Engine {
     }
 
     /// What a candidate would decide, if that is something else. It makes no request wait.
+    #[cold]
     fn compare(
         &self,
         candidate: &Table,
@@ -288,22 +289,54 @@ impl Engine {
         now: Timestamp,
         outcome: &mut Outcome<'a>,
     ) -> Result<(), Refusal> {
-        let preflight = self.responses.preflight(request);
+        match self.responses.preflight(request) {
+            None => self.judge_request(table, request, now, outcome),
+            Some(preflight) => self.judge_preflight(preflight, table, request, now, outcome),
+        }
+    }
+
+    /// A preflight takes the way of the request that is to come.
+    #[cold]
+    fn judge_preflight<'a>(
+        &'a self,
+        preflight: Preflight<'a>,
+        table: &'a Table,
+        request: &Request<'a>,
+        now: Timestamp,
+        outcome: &mut Outcome<'a>,
+    ) -> Result<(), Refusal> {
+        let host = normal_host(request)?;
+        let host = &**outcome.host.insert(host);
+        let (route, _) =
+            self.route(table, request, host, preflight.method(), &mut outcome.route)?;
+        if route.mode == Mode::Shadow && self.mode == Mode::Enforce {
+            // The upstream goes on to answer for a route on trial; whether the request gets there is
+            // decided by the route that its own method takes.
+            outcome.route = None;
+            return self.judge_request(table, request, now, outcome);
+        }
+        outcome.preflight = Some(preflight).filter(|_| self.mode == Mode::Enforce);
+        Ok(())
+    }
+
+    #[inline]
+    fn judge_request<'a>(
+        &'a self,
+        table: &'a Table,
+        request: &Request<'a>,
+        now: Timestamp,
+        outcome: &mut Outcome<'a>,
+    ) -> Result<(), Refusal> {
         let line = Line {
             authority: request.first(":authority").unwrap_or_default(),
             path: split_query(request.first(":path").unwrap_or_default()).0,
-            // A preflight asks for what is to come.
-            method: match &preflight {
-                Some(preflight) => preflight.method().as_bytes(),
-                None => request.first(":method").unwrap_or_default(),
-            },
+            method: request.first(":method").unwrap_or_default(),
         };
         let method = std::str::from_utf8(line.method).unwrap_or_default();
         let (route, path) = match known_route(table, &line, outcome) {
             Some(route) => (route, Segments::new()),
             None => {
-                let host = host::normalise(request.first(":authority"))
-                    .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))?;
+                let host = normal_host(request)?;
                 let host = &**outcome.host.insert(host);
                 let (route, path) = self.route(table, request, host, method, &mut outcome.route)?;
                 if let Some(id) = outcome.route
@@ -317,11 +350,6 @@ impl Engine {
         };
         if route.mode == Mode::Shadow {
             outcome.mode = Mode::Shadow;
-        }
-        if preflight.is_some() {
-            // In shadow mode the upstream goes on to answer.
-            outcome.preflight = preflight.filter(|_| outcome.mode == Mode::Enforce);
-            return Ok(());
         }
         let host = outcome.host.as_deref().unwrap_or_default();
         check_upgrade(request, route)?;
@@ -497,6 +525,12 @@ impl Engine {
             });
         }
     }
+}
+
+/// The safe host of a request.
+fn normal_host<'r>(request: &Request<'r>) -> Result<Cow<'r, str>, Refusal> {
+    host::normalise(request.first(":authority"))
+        .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))
 }
 
 /// The route of a request that was routed before.
