@@ -1,4 +1,4 @@
-//! The tables of docs/conditions.md, held line by line: each row is decided by the
+//! The tables of docs/conditions.md and docs/routes.md, held line by line: each row is decided by the
 //! engine under the configuration that stands above its table.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -163,4 +163,21 @@ fn conditions_mean_what_the_document_says() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     let of = |column: &str| rows.iter().filter(|row| row.columns[0] == column).count();
     assert!(of("claims") >= 60 && of("request") >= 20, "{} {}", of("claims"), of("request"));
+}
+
+#[test]
+fn requests_take_the_routes_that_the_document_says() {
+    let rows = rows(include_str!("../docs/routes.md"), &["request"]);
+    let mut wrong = Vec::new();
+    for row in &rows {
+        assert_eq!(row.columns[1..], ["route or code"], "line {}", row.line);
+        let loaded = load(yaml(&row.configuration));
+        let loaded = loaded.unwrap_or_else(|error| panic!("line {}: {error}", row.line));
+        let got = decide(&loaded, &codes(&row.cells[0]), None);
+        if codes(&row.cells[1]) != [&*got] {
+            wrong.push(format!("line {}: {:?} is {got}", row.line, row.cells));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(rows.len() >= 50, "{} rows", rows.len());
 }
