@@ -48,9 +48,14 @@ impl ClaimPath {
                         rest.iter().flatten().try_fold(value, |value, step| member(value, step))?,
                     );
                 }
-                let mut gathered = Vec::new();
-                let empty = gather(value, rest, &mut gathered)?;
-                (empty || !gathered.is_empty()).then_some(Values::Gathered(gathered))
+                let mut gathered = Gathered::default();
+                gather(value, rest, &mut gathered)?;
+                let Gathered { mut values, empty, unreadable } = gathered;
+                if unreadable && (empty || !values.is_empty()) {
+                    // Beside others, what cannot be read is null: no list is judged by a part of it.
+                    values.push(&Value::Null);
+                }
+                (empty || !values.is_empty()).then_some(Values::Gathered(values))
             }
         }
     }
@@ -111,31 +116,41 @@ fn member<'a>(value: &'a Value, step: &str) -> Option<&'a Value> {
     }
 }
 
-/// Follows a pointer with stars; says whether an empty array explains that nothing was found.
+/// What a pointer with stars leads to.
+#[derive(Default)]
+struct Gathered<'a> {
+    values: Vec<&'a Value>,
+    /// Whether an empty array was met, which explains that nothing was found.
+    empty: bool,
+    /// Whether an element has nothing there, or null.
+    unreadable: bool,
+}
+
+/// Follows a pointer with stars; `None` where it leads nowhere.
 fn gather<'a>(
     value: &'a Value,
     steps: &[Option<Box<str>>],
-    found: &mut Vec<&'a Value>,
-) -> Option<bool> {
+    gathered: &mut Gathered<'a>,
+) -> Option<()> {
     match steps.split_first() {
-        None => {
-            match value {
-                Value::Null => {}
-                Value::Array(items) => found.extend(items),
-                other => found.push(other),
+        None => match value {
+            Value::Null => gathered.unreadable = true,
+            Value::Array(items) => {
+                gathered.empty |= items.is_empty();
+                gathered.values.extend(items);
             }
-            Some(matches!(value, Value::Array(items) if items.is_empty()))
-        }
-        Some((Some(step), rest)) => gather(member(value, step)?, rest, found),
+            other => gathered.values.push(other),
+        },
+        Some((Some(step), rest)) => gather(member(value, step)?, rest, gathered)?,
         Some((None, rest)) => {
             let items = value.as_array()?;
-            let mut empty = items.is_empty();
+            gathered.empty |= items.is_empty();
             for item in items {
-                empty |= gather(item, rest, found).unwrap_or(false);
+                gathered.unreadable |= gather(item, rest, gathered).is_none();
             }
-            Some(empty)
         }
     }
+    Some(())
 }
 
 /// A set of claim values.
@@ -297,7 +312,8 @@ mod tests {
     fn follows_paths() {
         let claims = claims(
             r#"{"roles":["a","b"],"https://x/y":"u","n":null,"o":{"a/b":{"~":1}},
-               "groups":[{"name":"x"},{"id":2},{"name":["y","z"]}],"empty":[],"deep":[[1],[2]]}"#,
+               "groups":[{"name":"x"},{"id":2},{"name":["y","z"]}],"empty":[],"deep":[[1],[2]],
+               "part":[{"of":[]},{}],"odd":["a",null]}"#,
         );
         let cases = [
             ("roles", Some(r#"["a","b"]"#)),
@@ -310,13 +326,15 @@ mod tests {
             ("/roles/+1", None),
             ("/roles/9", None),
             ("/o/a~1b/~0", Some("[1]")),
-            ("/groups/*/name", Some(r#"["x","y","z"]"#)),
+            ("/groups/*/name", Some(r#"["x","y","z",null]"#)),
             ("/groups/*/none", None),
             ("/empty/*", Some("[]")),
             ("/empty/*/name", Some("[]")),
             ("/roles/*", Some(r#"["a","b"]"#)),
             ("/o/*", None),
             ("/deep/*", Some("[1,2]")),
+            ("/part/*/of", Some("[null]")),
+            ("/odd/*", Some(r#"["a",null]"#)),
         ];
         for (path, want) in cases {
             let got = ClaimPath::parse(path)
