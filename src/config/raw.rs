@@ -196,6 +196,8 @@ raw! {
         mode: Option<Mode>,
         /// Refuses every request that it matches, whatever other routes say. Default: false.
         deny: bool,
+        /// Which of its decisions are recorded. Default: as `audit` says.
+        audit: RouteAudit,
     }
 
     /// A condition: a combination, or a subject and an operator.
@@ -275,12 +277,56 @@ raw! {
         format: Option<Format>,
     }
 
-    /// What is recorded.
+    /// What is recorded, and how.
     struct Audit {
-        /// Which allowed requests are recorded. Default: `all`.
-        allowed: Option<Share>,
-        /// Which refused requests are recorded. Default: `all`.
-        denied: Option<Share>,
+        /// The level of the lines. Default: `auto`, info where Envoy's log prints it, else warn.
+        level: Option<Level>,
+        /// Which allowed requests are recorded: `all`, `none`, or a rate in (0, 1]. Default: `all`.
+        allowed: Option<Value> as "schema::share",
+        /// Which refused requests are recorded: `all`, `none`, or a rate in (0, 1]. Default: `all`.
+        denied: Option<Value> as "schema::share",
+        /// How many records a worker writes in a second; what is dropped is counted.
+        max_per_second: Caps,
+        /// How the subject appears. Default: `plain`.
+        subject: Option<Show>,
+        /// How the path appears: as it is, by the route's name only, or not at all. Default: `plain`.
+        path: Option<ShowPath>,
+        /// How the query appears. Default: `none`.
+        query: Option<ShowQuery>,
+        /// Claims that are added, each with how it appears. No other claim ever does.
+        claims: BTreeMap<String, ShowClaim>,
+        /// The key of hashes. Required where something is shown as `hash`.
+        hash_key: Option<Secret>,
+        /// A stream that is open for longer has a record of its start too. Default: 10s; between 1s and a day.
+        open_after: Option<String> as "schema::duration",
+        /// Makes tampering evident. Default: not.
+        integrity: Option<Integrity>,
+    }
+
+    /// Caps, apart for what is allowed and what is refused, so that neither crowds out the other.
+    struct Caps {
+        /// Records of allowed requests. Default: no cap.
+        allowed: Option<u32>,
+        /// Records of refused requests. Default: 1000.
+        denied: Option<u32>,
+    }
+
+    /// A chain of the records of each worker, which is signed from time to time.
+    struct Integrity {
+        /// An Ed25519 private key in PKCS#8 PEM; who verifies needs its public key only. Required.
+        sign: Option<Secret>,
+        /// The id of that key. Required.
+        key_id: Option<String>,
+        /// How often a signed checkpoint closes the chain so far. Default: 10s; between 1s and an hour.
+        checkpoint: Option<String> as "schema::duration",
+    }
+
+    /// Which decisions of a route are recorded, where that is not what `audit` says.
+    struct RouteAudit {
+        /// Which allowed requests: `all`, `none`, or a rate in (0, 1].
+        allowed: Option<Value> as "schema::share",
+        /// Which refused requests: `all`, `none`, or a rate in (0, 1].
+        denied: Option<Value> as "schema::share",
     }
 
     /// How refusals and preflights are answered.
@@ -354,8 +400,16 @@ macro_rules! words {
 words! {
     /// How an environment variable writes a secret.
     enum Encoding { Utf8, Base64, Pem, }
-    /// Which decisions are recorded.
-    enum Share { All, None, }
+    /// The level of audit lines.
+    enum Level { Auto, Trace, Debug, Info, Warn, Error, }
+    /// How the subject appears.
+    enum Show { Plain, Mask, Hash, None, }
+    /// How a claim appears.
+    enum ShowClaim { Plain, Mask, Hash, }
+    /// How the path appears.
+    enum ShowPath { Plain, Route, None, }
+    /// How the query appears.
+    enum ShowQuery { None, Names, Plain, }
     /// What a route asks of the token.
     enum Token { Required, Optional, Lenient, None, }
     /// Whether refusals refuse.

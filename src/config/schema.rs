@@ -8,9 +8,10 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The members without which an object never loads.
-const REQUIRED: [(&str, &[&str]); 6] = [
+const REQUIRED: [(&str, &[&str]); 7] = [
     ("Body", &["text"]),
     ("Cors", &["allow_origins"]),
+    ("Integrity", &["key_id", "sign"]),
     ("Issuer", &["issuer", "keys"]),
     ("Login", &["url"]),
     ("Remote", &["cluster", "url"]),
@@ -89,6 +90,14 @@ pub(super) fn scalars(generator: &mut SchemaGenerator) -> Schema {
 /// What a bound is.
 pub(super) fn number(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "number" })
+}
+
+/// Which decisions are recorded.
+pub(super) fn share(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "anyOf": [
+        { "enum": ["all", "none"] },
+        { "type": "number", "exclusiveMinimum": 0, "maximum": 1 },
+    ]})
 }
 
 /// A JWK Set (RFC 7517 section 5), whose keys are looked at one by one.

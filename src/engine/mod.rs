@@ -5,7 +5,7 @@ mod outcome;
 
 pub use outcome::{Difference, Edit, Edits, Outcome};
 
-use crate::audit::{self, Selection, Verdict};
+use crate::audit::{self, Draft, Share, Shown, Verdict};
 use crate::identity::Identity;
 use crate::policy::RouteId;
 use crate::policy::condition::Context;
@@ -21,7 +21,7 @@ use crate::request::{Request, split_query};
 use crate::response::{self, Code, Preflight, Refusal, Response, Responses};
 use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
-use crate::token::verify::Failure;
+use crate::token::verify::{Failure, Note};
 use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
 
 use std::borrow::Cow;
@@ -43,8 +43,8 @@ pub struct Engine {
     pub responses: Responses,
     /// Identity headers.
     pub identity: Identity,
-    /// Which decisions are recorded.
-    pub audit: Selection,
+    /// What is recorded, and how.
+    pub audit: audit::Settings,
     /// Whether paths are matched without case.
     pub fold_case: bool,
     /// Whether a pattern without `**` also owns its form with a final slash.
@@ -123,13 +123,46 @@ impl Engine {
         }
     }
 
-    /// What access logs say of a decision; see [`audit::Decision::filter_state`].
-    pub fn filter_state(&self, outcome: &Outcome<'_>) -> Rc<str> {
-        let write = || self.describe(outcome).filter_state();
-        match (&outcome.token, outcome.route, outcome.refused()) {
-            (Some(token), Some(route), None) => token.note(route.0, write),
-            _ => write().into(),
+    /// What is said of a decision; see [`audit::Decision::note`].
+    pub fn note(&self, outcome: &Outcome<'_>, node: &str) -> Rc<Note> {
+        let write = || self.describe(outcome).note(&self.audit.redaction, node);
+        match (&outcome.token, outcome.route, outcome.refused(), &outcome.difference) {
+            (Some(token), Some(route), None, None) => token.note(route.0, write),
+            _ => Rc::new(write()),
         }
+    }
+
+    /// The part of such decisions that is recorded. What a candidate would decide otherwise always is.
+    pub fn share(&self, outcome: &Outcome<'_>) -> Share {
+        if outcome.difference.is_some() {
+            return Share::All;
+        }
+        let verdict = outcome.verdict();
+        let route = outcome.route.and_then(|id| self.routes.get(id.0));
+        let own = route.and_then(|route| match verdict {
+            Verdict::Allowed => route.audit.allowed,
+            Verdict::Denied | Verdict::ShadowDenied => route.audit.denied,
+        });
+        own.unwrap_or_else(|| self.audit.shares.of(verdict))
+    }
+
+    /// Drafts the record of a decision. `status` is that of the filter's own answer, if there is one.
+    pub fn draft(
+        &self,
+        request: &Request<'_>,
+        outcome: &Outcome<'_>,
+        note: &Note,
+        status: Option<u16>,
+        now: Timestamp,
+    ) -> Draft {
+        let path = self.responses.without_tokens(request);
+        let shown = Shown {
+            request,
+            host: outcome.host.as_deref(),
+            redaction: &self.audit.redaction,
+            path: path.as_deref(),
+        };
+        Draft::new(outcome.verdict(), note, Some(&shown), status, now)
     }
 
     /// A decision in the words of records and filter state.
@@ -143,7 +176,6 @@ impl Engine {
             verdict: outcome.verdict(),
             code: refused.map(|refusal| refusal.code),
             reason: refused.map(|refusal| &*refusal.reason),
-            host: outcome.host.as_deref(),
             route: outcome.route.and_then(|id| self.routes.get(id.0)).map(|route| &*route.name),
             issuer: issuer.and_then(|id| self.issuers.get(id.0)).map(|issuer| &*issuer.name),
             kid: match (token, unverified) {
@@ -153,6 +185,7 @@ impl Engine {
             },
             unverified: unverified.is_some(),
             subject: token.and_then(VerifiedToken::subject),
+            claims: token.map(VerifiedToken::claims),
             candidate: outcome.difference.map(|difference| audit::Candidate {
                 code: difference.code,
                 route: difference

@@ -108,6 +108,20 @@ mod ffi {
             data: *mut *mut u8,
             size: *mut usize,
         ) -> u32;
+        pub fn proxy_get_shared_data(
+            name: *const u8,
+            name_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            version: *mut u32,
+        ) -> u32;
+        pub fn proxy_set_shared_data(
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+            version: u32,
+        ) -> u32;
         pub fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub fn proxy_record_metric(id: u32, value: u64) -> u32;
@@ -285,6 +299,33 @@ pub fn set_property(name: &str, value: &str) -> Result<(), Denied> {
     let status =
         unsafe { ffi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     check("proxy_set_property", status)
+}
+
+/// What workers share under a name, and its version. Nothing, of version 0, where there is none yet.
+pub fn shared(name: &str) -> Result<(Vec<u8>, u32), Denied> {
+    const NOT_FOUND: u32 = 1;
+    let (mut data, mut size, mut version) = (null_mut(), 0, 0);
+    // SAFETY: the host reads the name, and writes a pointer, a length and a word, within the call.
+    let status = unsafe {
+        ffi::proxy_get_shared_data(name.as_ptr(), name.len(), &mut data, &mut size, &mut version)
+    };
+    match status {
+        NOT_FOUND => Ok((Vec::new(), 0)),
+        status => check("proxy_get_shared_data", status).map(|()| (take(data, size), version)),
+    }
+}
+
+/// Replaces what workers share under a name. False where another worker did so since that version.
+pub fn share(name: &str, value: &[u8], version: u32) -> Result<bool, Denied> {
+    const MISMATCH: u32 = 8;
+    // SAFETY: the host reads both within the call.
+    let status = unsafe {
+        ffi::proxy_set_shared_data(name.as_ptr(), name.len(), value.as_ptr(), value.len(), version)
+    };
+    match status {
+        MISMATCH => Ok(false),
+        status => check("proxy_set_shared_data", status).map(|()| true),
+    }
 }
 
 /// Envoy's foreign function `verify_signature`. `None` where there is none, or it fails.

@@ -2,7 +2,7 @@
 
 use super::host::{self, Denied, Map};
 use super::root::Gate;
-use crate::audit::{Decision, Draft, End, Verdict};
+use crate::audit::{Decision, Draft, End, Redaction, Shown, Verdict};
 use crate::engine::Edit;
 use crate::policy::route::Mode;
 use crate::request::{CertificateField, Peer, Request};
@@ -10,7 +10,7 @@ use crate::response::{self, Code, Refusal};
 use crate::time::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -18,7 +18,8 @@ use std::rc::Rc;
 pub struct Http {
     context: u32,
     gate: Rc<Gate>,
-    draft: Option<Draft>,
+    /// Whether the journal has the draft of its record.
+    recorded: bool,
     /// What is shared with the root context, which acts for a stream that waits.
     pending: Option<Rc<Pending>>,
 }
@@ -28,7 +29,7 @@ pub struct Pending {
     /// Whether its request has a body.
     body: bool,
     waits: Cell<bool>,
-    draft: RefCell<Option<Draft>>,
+    context: u32,
 }
 
 impl Pending {
@@ -39,9 +40,8 @@ impl Pending {
 
     /// Decides on its request again; the host has to be acting for its stream.
     pub fn retry(&self, gate: &Gate, may_wait: bool) -> Step {
-        let (step, draft) = step(gate, self.body, may_wait);
+        let step = step(gate, self.context, self.body, may_wait);
         self.waits.set(step == Step::Wait);
-        self.draft.replace(draft);
         step
     }
 }
@@ -84,7 +84,7 @@ const CUT_SHORT: Fault = Fault::Broken("the host's headers are cut short");
 impl Http {
     /// A stream's context.
     pub fn new(context: u32, gate: Rc<Gate>) -> Self {
-        Self { context, gate, draft: None, pending: None }
+        Self { context, gate, recorded: false, pending: None }
     }
 
     fn waits(&self) -> bool {
@@ -95,7 +95,6 @@ impl Http {
     fn settle(&mut self) {
         if let Some(pending) = self.pending.take() {
             pending.waits.set(false);
-            self.draft = pending.draft.take();
         }
     }
 
@@ -113,6 +112,10 @@ impl Http {
 impl Drop for Http {
     fn drop(&mut self) {
         self.settle();
+        if self.recorded {
+            // The host ended the stream without a word.
+            self.gate.journal.leave(self.context);
+        }
     }
 }
 
@@ -120,15 +123,14 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, ended: bool) -> Action {
-        let (step, draft) = step(&self.gate, !ended, self.gate.waiting.has_room());
-        self.draft = draft;
-        match step {
+        self.recorded = true;
+        match step(&self.gate, self.context, !ended, self.gate.waiting.has_room()) {
             Step::Pass => Action::Continue,
             Step::Answered => Action::Pause,
             Step::Wait => {
                 let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-                let (waits, draft) = (Cell::new(true), RefCell::default());
-                let pending = Rc::new(Pending { body: !ended, waits, draft });
+                let (waits, context) = (Cell::new(true), self.context);
+                let pending = Rc::new(Pending { body: !ended, waits, context });
                 self.pending = Some(Rc::clone(&pending));
                 self.gate.waiting.push(self.context, pending, now);
                 self.gate.hurry();
@@ -148,7 +150,7 @@ impl HttpContext for Http {
             Ok(()) => Action::Continue,
             Err(why) => {
                 self.settle();
-                self.draft = Some(refuse(&self.gate, &why));
+                refuse(&self.gate, self.context, &why);
                 Action::Pause
             }
         }
@@ -156,7 +158,8 @@ impl HttpContext for Http {
 
     fn on_log(&mut self) {
         self.settle();
-        let Some(draft) = self.draft.take() else {
+        self.recorded = false;
+        let Some(draft) = self.gate.journal.leave(self.context) else {
             return;
         };
         let now = host::now().unwrap_or(Timestamp::from_nanos(0));
@@ -165,29 +168,20 @@ impl HttpContext for Http {
             let code = u64::from_le_bytes(*code.first_chunk::<8>()?);
             u16::try_from(code).ok().filter(|code| *code != 0)
         });
-        let line = draft.finish(&End { status, client: client_address(), now });
-        if let Err(denied) = host::log(self.gate.audit_level.get(), &line) {
-            self.gate.tell(&denied);
-        }
+        self.gate.journal.end(&self.gate, draft, &End { status, client: client(), now });
     }
 }
 
 /// Decides on the request of the stream that the host is acting for, and carries that out. Whatever is
 /// decided leaves the draft of a record, if it is to have one.
-fn step(gate: &Gate, body: bool, may_wait: bool) -> (Step, Option<Draft>) {
-    let mut draft = None;
-    match decide(gate, body, may_wait, &mut draft) {
-        Ok(step) => (step, draft),
-        Err(why) => (Step::Answered, Some(refuse(gate, &why))),
-    }
+fn step(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Step {
+    decide(gate, context, body, may_wait).unwrap_or_else(|why| {
+        refuse(gate, context, &why);
+        Step::Answered
+    })
 }
 
-fn decide(
-    gate: &Gate,
-    body: bool,
-    may_wait: bool,
-    draft: &mut Option<Draft>,
-) -> Result<Step, Fault> {
+fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step, Fault> {
     let engine = gate.engine.as_ref().ok_or(CLOSED)?;
     let now = host::now()?;
     let map = host::header_map(Map::RequestHeaders)?;
@@ -199,10 +193,10 @@ fn decide(
     }
     let verdict = outcome.verdict();
     let answer = engine.answer(&request, &outcome);
-    if engine.audit.records(verdict) || outcome.difference.is_some() {
+    let note = engine.note(&outcome, &gate.node);
+    if gate.journal.draws(engine.share(&outcome)) {
         let status = answer.as_ref().map(|answer| answer.status);
-        let decision = engine.describe(&outcome);
-        *draft = Some(Draft::new(&decision, Some(&request), &gate.node, status, now));
+        gate.journal.enter(context, engine.draft(&request, &outcome, &note, status, now));
     }
     for edit in &outcome.edits {
         apply(edit)?;
@@ -210,7 +204,7 @@ fn decide(
     for (name, value) in engine.identity_headers(&outcome) {
         host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
     }
-    host::set_property("claimgate", &engine.filter_state(&outcome))?;
+    host::set_property("claimgate", &note.state)?;
     if let Some(answer) = &answer {
         host::respond(answer)?;
     }
@@ -225,7 +219,7 @@ fn decide(
 }
 
 /// Refuses a request on which no decision could be carried out.
-fn refuse(gate: &Gate, why: &Fault) -> Draft {
+fn refuse(gate: &Gate, context: u32, why: &Fault) {
     gate.tell(why);
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
         counters.count(None, Verdict::Denied, Some(Code::InternalError));
@@ -239,9 +233,21 @@ fn refuse(gate: &Gate, why: &Fault) -> Draft {
     let refusal = Refusal::new(Code::InternalError, "");
     let responses = gate.engine.as_ref().map_or(&gate.responses, |engine| &engine.responses);
     let response = response::render(&refusal, gate.name(), false, request.as_ref(), responses);
-    let draft = Draft::new(&decision, request.as_ref(), &gate.node, Some(response.status), now);
+    let unredacted = Redaction::default();
+    let redaction = gate.engine.as_ref().map_or(&unredacted, |engine| &engine.audit.redaction);
+    let note = decision.note(redaction, &gate.node);
+    let path = request.as_ref().and_then(|request| responses.without_tokens(request));
+    let shown = request.as_ref().map(|request| Shown {
+        request,
+        host: None,
+        redaction,
+        path: path.as_deref(),
+    });
+    let status = Some(response.status);
+    let draft = Draft::new(Verdict::Denied, &note, shown.as_ref(), status, now);
+    gate.journal.enter(context, draft);
     // What can still be told or hidden is; the refusal stands all the same.
-    let _ = host::set_property("claimgate", &decision.filter_state());
+    let _ = host::set_property("claimgate", &note.state);
     if let (Some(engine), Some(request)) = (&gate.engine, &request)
         && let Some(edit) = engine.hide_token(request)
     {
@@ -252,7 +258,6 @@ fn refuse(gate: &Gate, why: &Fault) -> Draft {
         // would leave it open or hanging.
         std::process::abort();
     }
-    draft
 }
 
 fn apply(edit: &Edit<'_>) -> Result<(), Denied> {
@@ -271,7 +276,8 @@ struct HostPeer;
 
 impl Peer for HostPeer {
     fn client_address(&self) -> Option<IpAddr> {
-        client_address()
+        // An IPv4 address in IPv6 clothes is the same client.
+        client().map(|address| address.ip().to_canonical())
     }
 
     fn certificate(&self, field: CertificateField) -> Option<String> {
@@ -285,9 +291,7 @@ impl Peer for HostPeer {
     }
 }
 
-/// Envoy's client address, which it tells with a port.
-fn client_address() -> Option<IpAddr> {
-    let address = String::from_utf8(host::property("source\0address")?).ok()?;
-    // An IPv4 address in IPv6 clothes is the same client.
-    address.parse::<SocketAddr>().ok().map(|address| address.ip().to_canonical())
+/// Envoy's client address, with the peer's port, or 0 where a header tells the address.
+fn client() -> Option<SocketAddr> {
+    String::from_utf8(host::property("source\0address")?).ok()?.parse().ok()
 }

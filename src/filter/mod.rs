@@ -4,6 +4,7 @@ mod counters;
 mod fetch;
 mod host;
 mod http;
+mod journal;
 mod root;
 mod waiting;
 

@@ -4,6 +4,7 @@ use super::counters::Counters;
 use super::fetch;
 use super::host::{self, Buffer, Denied, Metric};
 use super::http::Http;
+use super::journal::Journal;
 use super::waiting::Waiting;
 use crate::config;
 use crate::engine::Engine;
@@ -39,8 +40,8 @@ pub struct Gate {
     period: Cell<u32>,
     /// Envoy's node id.
     pub node: String,
-    /// The level of audit lines: info where the host prints it, else warn.
-    pub audit_level: Cell<log::Level>,
+    /// Audit records.
+    pub journal: Journal,
     /// Counters.
     pub counters: RefCell<Counters>,
     /// Whether a refusal of the host was told; the log need not repeat it for every request.
@@ -59,7 +60,7 @@ impl Gate {
             waiting: Waiting::default(),
             period: Cell::new(TICK),
             node: String::new(),
-            audit_level: Cell::new(log::Level::Warn),
+            journal: Journal::default(),
             counters: RefCell::default(),
             told: Cell::new(false),
             uncounted: Cell::new(false),
@@ -101,8 +102,7 @@ impl Gate {
     }
 
     fn tick(&self) {
-        let info = host::logs_info();
-        self.audit_level.set(if info { log::Level::Info } else { log::Level::Warn });
+        self.journal.tick(self, host::now().ok());
         self.flush();
     }
 
@@ -143,6 +143,7 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
+        self.gate.journal.close(&self.gate);
         self.gate.flush();
     }
 }
@@ -193,7 +194,9 @@ impl RootContext for Root {
         if let Ok(seed) = getrandom::u64() {
             loaded.engine.trust.get_mut().remember(seed);
         }
+        let journal = Journal::new(&loaded.engine.audit, getrandom::u64().ok());
         let mut gate = Gate::new(Some(loaded.engine), backend);
+        gate.journal = journal;
         gate.node = host::property("xds\0node\0id")
             .map(|id| String::from_utf8_lossy(&id).into_owned())
             .unwrap_or_default();

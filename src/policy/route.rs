@@ -5,6 +5,7 @@ use super::host::HostPattern;
 use super::path::Hazards;
 use super::pattern::PathPattern;
 use super::template::{Captured, Captures};
+use crate::audit::Share;
 use crate::token::IssuerId;
 use crate::token::extract::Carrier;
 use std::borrow::Cow;
@@ -79,6 +80,15 @@ impl Methods {
     }
 }
 
+/// Which decisions of a route are recorded; `None` is what all routes have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteShares {
+    /// Of those that let the request pass.
+    pub allowed: Option<Share>,
+    /// Of the others.
+    pub denied: Option<Share>,
+}
+
 /// A route: what it matches, and what it asks.
 #[derive(Debug)]
 pub struct Route {
@@ -106,6 +116,8 @@ pub struct Route {
     pub relaxed: Hazards,
     /// Whether its refusals refuse.
     pub mode: Mode,
+    /// Which of its decisions are recorded, where it says so.
+    pub audit: RouteShares,
 }
 
 impl Route {

@@ -24,7 +24,7 @@ pub struct VerifiedToken {
     /// What conditions that read nothing else say of it, by route.
     verdicts: RefCell<Vec<(usize, bool)>>,
     /// What is said of it where it is let in, by route.
-    notes: RefCell<Vec<(usize, Rc<str>)>>,
+    notes: RefCell<Vec<(usize, Rc<Note>)>>,
 }
 
 /// For how many routes a token keeps what their conditions say of it.
@@ -32,7 +32,16 @@ const MAX_VERDICTS: usize = 16;
 /// For how many routes a token keeps what is said of it.
 const MAX_NOTES: usize = 4;
 /// What these take, in bytes.
-const KEPT: usize = MAX_VERDICTS * 2 * size_of::<usize>() + MAX_NOTES * 160;
+const KEPT: usize = MAX_VERDICTS * 2 * size_of::<usize>() + MAX_NOTES * 640;
+
+/// What is said of a decision, in the forms in which it is said.
+#[derive(Debug)]
+pub struct Note {
+    /// To access logs, as filter state.
+    pub state: String,
+    /// In the record, as members of its JSON.
+    pub record: String,
+}
 
 /// Header names and values.
 pub type Headers = Box<[(Box<str>, String)]>;
@@ -72,12 +81,12 @@ impl VerifiedToken {
     }
 
     /// What is said of it where a route lets it in, written once.
-    pub fn note(&self, route: usize, write: impl FnOnce() -> String) -> Rc<str> {
-        let Ok(mut notes) = self.notes.try_borrow_mut() else { return write().into() };
+    pub fn note(&self, route: usize, write: impl FnOnce() -> Note) -> Rc<Note> {
+        let Ok(mut notes) = self.notes.try_borrow_mut() else { return Rc::new(write()) };
         if let Some((_, note)) = notes.iter().find(|(known, _)| *known == route) {
             return Rc::clone(note);
         }
-        let note: Rc<str> = write().into();
+        let note = Rc::new(write());
         if notes.len() < MAX_NOTES {
             notes.push((route, Rc::clone(&note)));
         }

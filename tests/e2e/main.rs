@@ -16,6 +16,8 @@ mod harness;
 
 mod algorithms;
 mod audit;
+mod audit_chain;
+mod audit_settings;
 mod candidate;
 mod certificates;
 mod claims;

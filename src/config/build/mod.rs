@@ -1,16 +1,17 @@
 //! The mirror to checked values.
 
 mod advice;
+mod audit;
 mod condition;
 mod identity;
 mod issuer;
 mod keys;
 mod responses;
 mod route;
+mod secret;
 
 use super::error::{ConfigError, Place, Warning};
 use super::raw;
-use crate::audit::Selection;
 use crate::engine::Engine;
 use crate::policy::path::Hazards;
 use crate::policy::route::Mode;
@@ -118,6 +119,7 @@ pub fn build(
         builder.warn_of_unreachable(candidate, &top.key("candidate"));
     }
     let identity = builder.identity(&config.identity, &issuers, &top.key("identity"))?;
+    let audit = builder.audit(&config.audit, &top.key("audit"))?;
     let max_token_bytes = config.max_token_bytes.unwrap_or(MAX_TOKEN_BYTES);
     if max_token_bytes == 0 {
         return Err(top.key("max_token_bytes").error("found 0, expected at least 1"));
@@ -138,10 +140,7 @@ pub fn build(
         candidate,
         responses: responses::responses(&config.responses, query_sources, &top.key("responses"))?,
         identity,
-        audit: Selection {
-            allowed: config.audit.allowed != Some(raw::Share::None),
-            denied: config.audit.denied != Some(raw::Share::None),
-        },
+        audit,
         fold_case: builder.fold_case,
         final_slash: config.path_safety.final_slash != Some(raw::Relaxation::Refuse),
         max_token_bytes,

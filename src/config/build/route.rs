@@ -1,5 +1,6 @@
 //! Routes: hosts, paths, methods, and what they ask.
 
+use super::audit::share;
 use super::{Builder, check_name, check_not_empty, list, mode};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
@@ -8,7 +9,7 @@ use crate::policy::host::HostPattern;
 use crate::policy::path::Hazards;
 use crate::policy::pattern::PathPattern;
 use crate::policy::reach::Shadow;
-use crate::policy::route::{Methods, Route, TokenMode};
+use crate::policy::route::{Methods, Route, RouteShares, TokenMode};
 use crate::policy::table::Table;
 use crate::policy::{RouteId, tie, tree};
 use crate::token::extract::{Carrier, MAX_CARRIERS};
@@ -151,6 +152,10 @@ impl Builder<'_> {
             upgrade: raw.upgrade.iter().map(|name| name.to_ascii_lowercase().into()).collect(),
             relaxed: self.relaxed.union(hazards(&raw.path_safety)),
             mode: mode(raw.mode),
+            audit: RouteShares {
+                allowed: share(raw.audit.allowed.as_ref(), &place.key("audit").key("allowed"))?,
+                denied: share(raw.audit.denied.as_ref(), &place.key("audit").key("denied"))?,
+            },
         })
     }
 

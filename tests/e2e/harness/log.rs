@@ -93,6 +93,13 @@ impl Log {
             .collect()
     }
 
+    /// The texts of all audit records so far.
+    pub fn records(&self) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let parts = state.lines.iter().filter_map(|line| line.split_once("claimgate_audit "));
+        parts.map(|(_, record)| record.to_owned()).collect()
+    }
+
     /// The number of lines so far, to look only at later ones.
     pub fn len(&self) -> usize {
         self.state.lock().unwrap().lines.len()

@@ -131,6 +131,11 @@ impl Setup {
         self
     }
 
+    /// The configuration of the filter.
+    pub fn config(&self) -> &Value {
+        &self.config
+    }
+
     /// The same Envoy with another configuration of the filter.
     pub fn with_config(&self, config: Value) -> Self {
         Setup { config, ..self.clone() }

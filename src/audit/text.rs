@@ -1,0 +1,258 @@
+//! JSON that no text in it can break out of, and that holds no token.
+
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// The longest text of one member, in bytes: a line stays bounded whatever a client sends.
+const MAX_TEXT: usize = 2048;
+
+/// Texts from this length on are looked at closely, in bytes.
+const MAX_PLAIN: usize = 512;
+
+/// How deep a value may nest; what nests deeper is cut.
+const MAX_DEPTH: usize = 8;
+
+/// A JSON object that is being written, after whatever stands before it on its line.
+#[derive(Clone, Debug)]
+pub struct Members(String);
+
+impl Members {
+    /// Nothing yet.
+    pub fn new(capacity: usize) -> Self {
+        Self(String::with_capacity(capacity))
+    }
+
+    /// Begins with this text, which ends in a member, or is empty.
+    pub fn after(text: &str, capacity: usize) -> Self {
+        let mut members = Self::new(capacity);
+        members.0.push_str(text);
+        members
+    }
+
+    /// Adds text as it is: members, each with a comma before it.
+    pub fn push(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// Adds a member whose value is JSON already.
+    pub fn raw(&mut self, name: &str, json: &str) {
+        self.name(name);
+        self.0.push_str(json);
+    }
+
+    /// Adds a number.
+    pub fn number(&mut self, name: &str, value: u64) {
+        let mut buffer = itoa::Buffer::new();
+        self.raw(name, buffer.format(value));
+    }
+
+    /// Adds a text.
+    pub fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        self.string(text);
+    }
+
+    /// Adds a text, if there is one.
+    pub fn option(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
+    /// Adds the text that bytes are.
+    pub fn bytes(&mut self, name: &str, bytes: Option<&[u8]>) {
+        if let Some(bytes) = bytes {
+            self.text(name, &String::from_utf8_lossy(bytes));
+        }
+    }
+
+    /// Adds a value, bounded as a text is: of one that is longer, its beginning as a text.
+    pub fn value(&mut self, name: &str, value: &Value) {
+        match value {
+            Value::String(text) => self.text(name, text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.raw(name, &value.to_string()),
+            Value::Array(_) | Value::Object(_) => {
+                let mut inner = Self::new(64);
+                inner.nested(value, 0);
+                if inner.0.len() <= MAX_TEXT {
+                    self.raw(name, &inner.0);
+                } else {
+                    self.text(name, &value.to_string());
+                }
+            }
+        }
+    }
+
+    /// Adds a value under a name that is the operator's, not the schema's.
+    pub fn value_of_any_name(&mut self, name: &str, value: &Value) {
+        let quoted = quote(name);
+        let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        self.value(inside.unwrap_or_default(), value);
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The object, closed.
+    pub fn close(mut self) -> String {
+        if self.0.is_empty() {
+            self.0.push('{');
+        }
+        self.0.push('}');
+        self.0
+    }
+
+    /// The text so far.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    fn name(&mut self, name: &str) {
+        self.0.push_str(if self.0.is_empty() { "{\"" } else { ",\"" });
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    fn string(&mut self, text: &str) {
+        if is_plain(text) {
+            self.0.push('"');
+            self.0.push_str(text);
+            self.0.push('"');
+        } else {
+            self.0.push_str(&quote(&without_tokens(text)));
+        }
+    }
+
+    fn nested(&mut self, value: &Value, depth: usize) {
+        match value {
+            Value::String(text) => self.string(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.0.push_str(&value.to_string()),
+            _ if depth == MAX_DEPTH => self.0.push_str("\"\u{2026}\""),
+            Value::Array(items) => {
+                self.0.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    self.0.push_str(if index == 0 { "" } else { "," });
+                    self.nested(item, depth + 1);
+                }
+                self.0.push(']');
+            }
+            Value::Object(members) => {
+                self.0.push('{');
+                for (index, (name, item)) in members.iter().enumerate() {
+                    self.0.push_str(if index == 0 { "" } else { "," });
+                    self.string(name);
+                    self.0.push(':');
+                    self.nested(item, depth + 1);
+                }
+                self.0.push('}');
+            }
+        }
+    }
+}
+
+/// Whether a text stands in JSON as it is, and holds no token: the usual one.
+fn is_plain(text: &str) -> bool {
+    // Without a branch a byte, so that all of it is looked at as fast as may be.
+    let odd = |byte: u8| !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\');
+    let (any_odd, any_j) =
+        text.bytes().fold((false, false), |(any, j), byte| (any | odd(byte), j | (byte == b'J')));
+    text.len() < MAX_PLAIN && !any_odd && !(any_j && text.contains("eyJ"))
+}
+
+/// A text with every JSON Web Token in it cut out, wherever a client put one: `eyJ` is how base64url
+/// of `{"` begins, and three segments make a token.
+pub fn without_tokens(text: &str) -> Cow<'_, str> {
+    let token = |rest: &str| {
+        let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
+        rest.get(..end).filter(|run| run.matches('.').count() >= 2).map(str::len)
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("eyJ") {
+        let start = rest.get(before.len()..).unwrap_or_default();
+        out.push_str(before);
+        match token(start) {
+            Some(length) => {
+                out.push_str("[token]");
+                rest = start.get(length..).unwrap_or_default();
+            }
+            None => {
+                out.push_str("eyJ");
+                rest = after;
+            }
+        }
+    }
+    if out.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// A JSON string that no reader of a log can take for something else: besides what JSON escapes,
+/// also DEL, the C1 controls and the Unicode line ends. A text that is cut ends in an ellipsis.
+fn quote(text: &str) -> String {
+    let cut = text.len() > MAX_TEXT;
+    let mut kept = text;
+    if cut {
+        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        kept = text.get(..end).unwrap_or_default();
+    }
+    let mut json = Value::from(kept).to_string();
+    if cut {
+        json.pop();
+        json.push_str("\u{2026}\"");
+    }
+    let odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}');
+    if !json.contains(odd) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if odd(c) {
+            // Writing to a String does not fail.
+            let _ = write!(escaped, "\\u{:04x}", c as u32);
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_can_forge_a_line() {
+        let cases = [
+            ("plain", r#""plain""#.to_owned()),
+            ("a\"b\\c", r#""a\"b\\c""#.to_owned()),
+            ("a\r\nclaimgate_audit {}", r#""a\r\nclaimgate_audit {}""#.to_owned()),
+            ("\u{1b}[2J\u{7f}\u{9b}\u{2028}", r#""\u001b[2J\u007f\u009b\u2028""#.to_owned()),
+            (&"\u{e4}".repeat(2000), format!("\"{}\u{2026}\"", "\u{e4}".repeat(1024))),
+        ];
+        for (text, want) in cases {
+            assert_eq!(quote(text), want);
+        }
+    }
+
+    #[test]
+    fn cuts_tokens_out() {
+        let cases = [
+            ("curl/8.0", "curl/8.0"),
+            ("", ""),
+            ("Bearer eyJh.eyJi.c-_9, x", "Bearer [token], x"),
+            ("eyJh.eyJi.", "[token]"),
+            ("/a/eyJh/eyJi.x", "/a/eyJh/eyJi.x"),
+            ("eyJeyJa.b.c", "[token]"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(without_tokens(text), want);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The audit records of one worker: which are written, and the chain that they make.
+
+use super::host;
+use super::root::Gate;
+use crate::audit::heads::Table;
+use crate::audit::{Chain, Draft, End, Head, Heads, Integrity, Internal, Members, Settings};
+use crate::audit::{Share, Verdict, Volume};
+use crate::time::Timestamp;
+use hashbrown::HashMap;
+use log::warn;
+use std::cell::{Cell, RefCell};
+
+/// How often what workers share is written again, where others write at the same time.
+const TRIES: usize = 4;
+
+/// See the module.
+pub struct Journal {
+    /// The level of the lines: what is configured, else info where the host prints it, else warn.
+    level: Cell<log::Level>,
+    /// The drafts of streams that have not ended, by their contexts.
+    open: RefCell<HashMap<u32, Draft>>,
+    volume: RefCell<Volume>,
+    chain: RefCell<Option<Chain>>,
+    heads: Option<Heads>,
+    /// Whether it was told that the host lets workers share nothing.
+    alone: Cell<bool>,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            level: Cell::new(log::Level::Warn),
+            open: RefCell::default(),
+            volume: RefCell::default(),
+            chain: RefCell::default(),
+            heads: None,
+            alone: Cell::new(false),
+        }
+    }
+}
+
+impl Journal {
+    /// The journal of a policy. `seed` is random.
+    pub fn new(settings: &Settings, seed: Option<u64>) -> Self {
+        let mut journal = Self::default();
+        if let Some(seed) = seed {
+            journal.volume.get_mut().seed(seed);
+        }
+        journal.heads = settings.integrity.as_ref().map(|integrity| Heads::new(&integrity.signer));
+        journal
+    }
+
+    /// Whether a decision of this share is to be recorded.
+    pub fn draws(&self, share: Share) -> bool {
+        share == Share::All
+            || self.volume.try_borrow_mut().is_ok_and(|mut volume| volume.draws(share))
+    }
+
+    /// Takes in the draft of a stream.
+    pub fn enter(&self, context: u32, draft: Draft) {
+        if let Ok(mut open) = self.open.try_borrow_mut() {
+            open.insert(context, draft);
+        }
+    }
+
+    /// Takes out the draft of a stream.
+    pub fn leave(&self, context: u32) -> Option<Draft> {
+        self.open.try_borrow_mut().ok()?.remove(&context)
+    }
+
+    /// Writes the record of a stream that ends.
+    pub fn end(&self, gate: &Gate, draft: Draft, end: &End) {
+        let verdict = draft.verdict();
+        self.write(gate, draft.finish(end), verdict, end.now);
+    }
+
+    /// Records the start of streams that are open for long, and closes the chain so far by a checkpoint when it is time.
+    pub fn tick(&self, gate: &Gate, now: Option<Timestamp>) {
+        let settings = gate.engine.as_ref().map(|engine| &engine.audit);
+        let level = settings.and_then(|settings| settings.level);
+        self.level.set(level.unwrap_or_else(|| {
+            if host::logs_info() { log::Level::Info } else { log::Level::Warn }
+        }));
+        let (Some(settings), Some(now)) = (settings, now) else { return };
+        let mut started = Vec::new();
+        if let Ok(mut open) = self.open.try_borrow_mut() {
+            for draft in open.values_mut() {
+                let verdict = draft.verdict();
+                let record = draft.announce(settings.open_after, now);
+                started.extend(record.map(|record| (record, verdict)));
+            }
+        }
+        for (record, verdict) in started {
+            self.write(gate, record, verdict, now);
+        }
+        if let Some(integrity) = &settings.integrity {
+            let due = |chain: &Chain| chain.is_due(integrity, now);
+            if self.chain.try_borrow().is_ok_and(|chain| chain.as_ref().is_some_and(due)) {
+                self.checkpoint(gate, integrity, false, now);
+            }
+        }
+    }
+
+    /// Ends the chain. Whatever is recorded after this begins another.
+    pub fn close(&self, gate: &Gate) {
+        let integrity = gate.engine.as_ref().and_then(|engine| engine.audit.integrity.as_ref());
+        if let (Some(integrity), Ok(now)) = (integrity, host::now()) {
+            self.checkpoint(gate, integrity, true, now);
+        }
+        self.chain.replace(None);
+    }
+
+    fn write(&self, gate: &Gate, mut record: Members, verdict: Verdict, now: Timestamp) {
+        let settings = gate.engine.as_ref().map(|engine| &engine.audit);
+        if let (Some(settings), Ok(mut volume)) = (settings, self.volume.try_borrow_mut()) {
+            if !volume.admits(&settings.caps, verdict, now) {
+                return;
+            }
+            let dropped = volume.take_dropped();
+            if dropped > 0 {
+                record.number("claimgate.audit.dropped", dropped);
+            }
+        }
+        let integrity = settings.and_then(|settings| settings.integrity.as_ref());
+        let line = match (integrity, self.chain.try_borrow_mut()) {
+            (Some(integrity), Ok(mut chain)) => {
+                if chain.is_none() {
+                    *chain = self.open_chain(gate, integrity, now);
+                }
+                match chain.as_mut() {
+                    Some(chain) => chain.seal(record),
+                    None => record.close(),
+                }
+            }
+            (None, _) | (_, Err(_)) => record.close(),
+        };
+        self.log(gate, &line);
+    }
+
+    fn open_chain(&self, gate: &Gate, integrity: &Integrity, now: Timestamp) -> Option<Chain> {
+        let mut id = [0; 16];
+        if getrandom::fill(&mut id).is_err() {
+            warn!("claimgate: no randomness: records are not chained");
+            return None;
+        }
+        let before = self.share(|table| table.take_ended()).flatten();
+        let internal = Internal { filter: gate.name(), node: &gate.node };
+        let (chain, line) = Chain::open(id, integrity, &internal, before.as_ref(), now);
+        self.log(gate, &line);
+        self.tell(chain.head(), false);
+        Some(chain)
+    }
+
+    fn checkpoint(&self, gate: &Gate, integrity: &Integrity, closed: bool, now: Timestamp) {
+        let Ok(mut chain) = self.chain.try_borrow_mut() else { return };
+        let Some(chain) = chain.as_mut() else { return };
+        let own = chain.head().chain.clone();
+        let heads = self.share(|table| table.others(&own)).unwrap_or_default();
+        let internal = Internal { filter: gate.name(), node: &gate.node };
+        match chain.checkpoint(integrity, &internal, &heads, closed, now) {
+            Some(line) => self.log(gate, &line),
+            None => warn!("claimgate: a checkpoint of the audit records cannot be signed"),
+        }
+        self.tell(chain.head(), closed);
+    }
+
+    /// Tells the other workers of a chain's newest record.
+    fn tell(&self, head: &Head, ended: bool) {
+        self.share(|table| table.tell(head, ended));
+    }
+
+    /// Changes what the workers share of their chains.
+    fn share<T>(&self, change: impl Fn(&mut Table) -> T) -> Option<T> {
+        let heads = self.heads.as_ref()?;
+        for _ in 0..TRIES {
+            let shared = host::shared(heads.name()).and_then(|(bytes, version)| {
+                let before = heads.read(&bytes);
+                let mut table = before.clone();
+                let result = change(&mut table);
+                let written =
+                    table == before || host::share(heads.name(), &heads.write(&table), version)?;
+                Ok(written.then_some(result))
+            });
+            match shared {
+                Ok(Some(result)) => return Some(result),
+                Ok(None) => {}
+                Err(denied) => {
+                    if !self.alone.replace(true) {
+                        warn!(
+                            "claimgate: {denied}: checkpoints do not name the chains of other workers"
+                        );
+                    }
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    fn log(&self, gate: &Gate, line: &str) {
+        if let Err(denied) = host::log(self.level.get(), line) {
+            gate.tell(&denied);
+        }
+    }
+}
