@@ -3,7 +3,7 @@
 use super::host::HostPattern;
 use super::path::Hazards;
 use super::pattern::PathPattern;
-use super::route::{Methods, Mode, Route, TokenMode};
+use super::route::{Methods, Mode, Route, RouteShares, TokenMode};
 use super::tree;
 
 /// A route that asks for nothing; no method is every one.
@@ -28,5 +28,6 @@ pub fn route(name: &str, hosts: &[&str], paths: &[&str], methods: &[&str]) -> Ro
         upgrade: Vec::new(),
         relaxed: Hazards::default(),
         mode: Mode::Enforce,
+        audit: RouteShares::default(),
     }
 }

@@ -269,14 +269,15 @@ mod tests {
     #[test]
     fn a_note_is_written_once_for_each_route() {
         let token = verified(&keyring(None), &token(&json!({})));
+        let note = |state: &str| Note { state: state.to_owned(), record: String::new() };
         for route in 0..MAX_NOTES {
-            let first = token.note(route, || format!("note {route}"));
-            let again = token.note(route, || "another".into());
-            assert!(Rc::ptr_eq(&first, &again) && *again == *format!("note {route}"));
+            let first = token.note(route, || note(&route.to_string()));
+            let again = token.note(route, || note("another"));
+            assert!(Rc::ptr_eq(&first, &again) && again.state == route.to_string());
         }
-        assert_eq!(&*token.note(99, || "one".into()), "one");
-        assert_eq!(&*token.note(99, || "two".into()), "two");
-        assert_eq!(&*token.note(0, || "two".into()), "note 0");
+        assert_eq!(token.note(99, || note("one")).state, "one");
+        assert_eq!(token.note(99, || note("two")).state, "two");
+        assert_eq!(token.note(0, || note("two")).state, "0");
         assert_eq!(token.notes.borrow().len(), MAX_NOTES);
     }
 
