@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jwt_simple::prelude::Ed25519KeyPair;
 use serde_json::{Map, Value, json};
 
 use crate::tokens::{AUDIENCE, ISSUER, ROLE, key};
@@ -19,12 +20,21 @@ pub struct Policy {
     pub cache: bool,
     /// Whether each decision is recorded.
     pub audit: bool,
+    /// Whether the records are chained.
+    pub integrity: bool,
 }
 
 impl Policy {
     /// The usual one: a route, a cache, no records.
     pub fn new(algorithm: &'static str) -> Self {
-        Policy { algorithm, routes: None, captures: false, cache: true, audit: false }
+        Policy {
+            algorithm,
+            routes: None,
+            captures: false,
+            cache: true,
+            audit: false,
+            integrity: false,
+        }
     }
 
     /// A path of the policy: of its middle route, as native rules are tried one after the other.
@@ -123,8 +133,15 @@ impl Policy {
                 "x-user-email": {"claim": "email"},
             }},
         });
-        if !self.audit {
-            config["audit"] = json!({"allowed": "none", "denied": "none"});
+        config["audit"] = if self.audit {
+            // As the access log on the other side says.
+            json!({"claims": {"jti": "plain"}})
+        } else {
+            json!({"allowed": "none", "denied": "none"})
+        };
+        if self.integrity {
+            let pem = Ed25519KeyPair::generate().to_pem();
+            config["audit"]["integrity"] = json!({"key_id": "bench", "sign": {"utf8": pem}});
         }
         vec![wasm_filter("claimgate", wasm, &config)]
     }

@@ -35,6 +35,8 @@ pub enum Bar {
     Thousand(f64),
     /// As a multiple of what Claimgate adds in another row.
     OfRow(&'static str, f64),
+    /// In thousand instructions over what Claimgate adds in another row.
+    OverRow(&'static str, f64),
 }
 
 const VERIFICATION: &str = "verification";
@@ -117,8 +119,14 @@ pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
             "RS256, the same token again, each request recorded",
             policy,
             same("RS256"),
-            &[],
+            &[Bar::Thousand(91.9)],
         )
+    });
+    add("integrity", &|| {
+        let policy = Policy { audit: true, integrity: true, ..policy() };
+        let title = "the same, and the records are a signed chain";
+        let bars = &[Bar::OverRow("audit", 15.0)];
+        Row { native: false, ..row("records", title, policy, same("RS256"), bars) }
     });
     rows
 }

@@ -39,6 +39,11 @@ impl Measured {
                     let text = format!("at most {part:.2} of {}", other.row.title);
                     (part * other.claimgate, text)
                 }
+                Bar::OverRow(name, more) => {
+                    let other = all.iter().find(|other| other.row.name == *name)?;
+                    let text = format!("at most {more} k over {}", other.row.title);
+                    (other.claimgate + more, text)
+                }
             };
             Some(Verdict { text, holds: self.claimgate <= limit })
         };
