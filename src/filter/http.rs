@@ -2,8 +2,9 @@
 
 use super::host::{self, Denied, Map};
 use super::root::Gate;
-use crate::audit::{Decision, Draft, End, Verdict};
+use crate::audit::{Decision, Draft, End};
 use crate::engine::Edit;
+use crate::metrics::AuditOutcome;
 use crate::policy::route::Mode;
 use crate::request::{CertificateField, Peer, Request};
 use crate::response::{self, Code, Refusal};
@@ -166,8 +167,12 @@ impl HttpContext for Http {
             u16::try_from(code).ok().filter(|code| *code != 0)
         });
         let line = draft.finish(&End { status, client: client_address(), now });
-        if let Err(denied) = host::log(self.gate.audit_level.get(), &line) {
-            self.gate.tell(&denied);
+        match host::log(self.gate.audit_level.get(), &line) {
+            Ok(()) => self.gate.count_audit(AuditOutcome::Written),
+            Err(denied) => {
+                self.gate.tell(&denied);
+                self.gate.count_audit(AuditOutcome::Dropped);
+            }
         }
     }
 }
@@ -194,6 +199,7 @@ fn decide(
     let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
     let request = Request::new(&headers, &HostPeer).with_body(body);
     let outcome = engine.decide(&request, now);
+    gate.time(&outcome, now);
     if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
         return Ok(Step::Wait);
     }
@@ -203,6 +209,8 @@ fn decide(
         let status = answer.as_ref().map(|answer| answer.status);
         let decision = engine.describe(&outcome);
         *draft = Some(Draft::new(&decision, Some(&request), &gate.node, status, now));
+    } else {
+        gate.count_audit(AuditOutcome::SampledOut);
     }
     for edit in &outcome.edits {
         apply(edit)?;
@@ -215,11 +223,7 @@ fn decide(
         host::respond(answer)?;
     }
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
-        let code = outcome.refused().map(|refusal| refusal.code);
-        counters.count(outcome.route, verdict, code);
-        if let Some(difference) = &outcome.difference {
-            counters.count_difference(difference.route);
-        }
+        counters.count(&outcome);
     }
     Ok(if answer.is_some() { Step::Answered } else { Step::Pass })
 }
@@ -228,7 +232,7 @@ fn decide(
 fn refuse(gate: &Gate, why: &Fault) -> Draft {
     gate.tell(why);
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
-        counters.count(None, Verdict::Denied, Some(Code::InternalError));
+        counters.count_internal_error();
     }
     let now = host::now().unwrap_or(Timestamp::from_nanos(0));
     let why = why.to_string();
