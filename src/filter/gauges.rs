@@ -10,6 +10,8 @@ use crate::token::IssuerId;
 #[derive(Default)]
 pub struct Gauges {
     info: Share,
+    /// The name of `info` until it is told.
+    untold: Option<String>,
     waiting: Share,
     /// By [`IssuerId`].
     issuers: Vec<OfIssuer>,
@@ -37,7 +39,8 @@ struct Share {
 }
 
 impl Gauges {
-    /// Tells that a configuration of this digest serves from now on.
+    /// Tells that a configuration of this digest was loaded, and asks the host for all that counting
+    /// needs.
     ///
     /// # Errors
     /// What the host denies of that.
@@ -49,9 +52,23 @@ impl Gauges {
         for outcome in [LoadOutcome::Refused, LoadOutcome::Closed] {
             define_load(outcome)?;
         }
-        self.waiting.id = Some(host::define_metric(Metric::Gauge, metrics::WAITING)?);
+        let waiting =
+            *self.waiting.id.insert(host::define_metric(Metric::Gauge, metrics::WAITING)?);
+        host::increment_metric(waiting, 0)?;
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("config", digest)];
-        self.info.set(1, || metrics::name(metrics::INFO, &labels))
+        self.untold = Some(metrics::name(metrics::INFO, &labels));
+        Ok(())
+    }
+
+    /// Tells, once, that this worker has the configuration. Not when it loads: Envoy loads each
+    /// once more to try it out, in a VM that never ticks and is gone without a word.
+    ///
+    /// # Errors
+    /// What the host denies of that.
+    pub fn serve(&mut self) -> Result<(), Denied> {
+        let Some(name) = self.untold.take() else { return Ok(()) };
+        self.info.set(1, || name)?;
+        count_load(LoadOutcome::Accepted)
     }
 
     /// Tells what has changed.

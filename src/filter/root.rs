@@ -130,6 +130,13 @@ impl Gate {
         }
     }
 
+    /// Tells once that this worker serves.
+    fn serve(&self) {
+        if let Ok(mut gauges) = self.gauges.try_borrow_mut() {
+            self.tell_uncounted(gauges.serve());
+        }
+    }
+
     fn flush(&self) {
         if let Ok(mut counters) = self.counters.try_borrow_mut() {
             self.tell_uncounted(counters.flush(self.name(), self.engine.as_ref()));
@@ -242,7 +249,6 @@ impl RootContext for Root {
         let gauges = gate.gauges.get_mut();
         match probe(gauges, &loaded.digest).and_then(|()| self.probe_fetching(&gate)) {
             Ok(()) => {
-                let _ = gauges::count_load(LoadOutcome::Accepted);
                 gate.tick();
                 if let Some(engine) = &gate.engine {
                     let taken = started
@@ -266,6 +272,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        self.gate.serve();
         self.gate.tick();
         if self.gate.has_remotes() {
             self.gate.renew_keys(self.context);
