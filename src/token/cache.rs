@@ -255,6 +255,7 @@ fn weigh_value(value: &Value) -> usize {
 mod tests {
     use super::*;
     use crate::token::IssuerId;
+    use crate::token::kids::KidTag;
     use crate::token::samples::{NOW, at, keyring, token, verified};
     use serde_json::json;
 

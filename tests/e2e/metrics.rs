@@ -77,15 +77,14 @@ const KEY_SETS: &str = "claimgate_key_sets_total";
 const LOADS: &str = "claimgate_config_loads_total";
 const INFO: &str = "claimgate_info";
 
+/// A metric, labels of it, and what it is to become.
+type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
 /// A row for each metric with labels that has to become so much.
-fn expect(table: &mut Table, proxy: &Proxy, rows: &[(&str, &[(&str, &str)], f64)]) {
+fn expect(table: &mut Table, proxy: &Proxy, rows: &[Row<'_>]) {
     for (metric, labels, want) in rows {
         let got = proxy.sum_becomes(metric, labels, *want);
-        table.row(
-            format!("{metric} {labels:?}"),
-            format!("{got:?}"),
-            &format!("{:?}", Some(*want)),
-        );
+        table.row(format!("{metric} {labels:?}"), format!("{got:?}"), format!("{:?}", Some(*want)));
     }
 }
 
