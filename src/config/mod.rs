@@ -11,7 +11,7 @@ pub mod schema;
 pub use build::{Environment, Loaded};
 pub use error::{ConfigError, Place, Warning};
 
-use crate::token::signature::SignatureBackend;
+use crate::token::signature::{SignatureBackend, short_digest};
 use serde_json::Value;
 
 /// Loads a configuration as Envoy hands it over: JSON, or a serialised `google.protobuf.Struct`.
@@ -26,10 +26,18 @@ pub fn load(
     environment: Environment<'_>,
     backend: &dyn SignatureBackend,
 ) -> Result<Loaded, ConfigError> {
-    load_value(decode::decode(bytes)?, plugin, environment, backend)
+    let value = decode::decode(bytes)?;
+    let digest = digest(&value);
+    Ok(Loaded { digest, ..load_value(value, plugin, environment, backend)? })
 }
 
-/// Loads a configuration that is already decoded.
+/// The same for configurations that say the same, however they are written: members are in order of
+/// their names here, and in a serialised `Struct` in any.
+fn digest(value: &Value) -> String {
+    short_digest(value.to_string().as_bytes())
+}
+
+/// Loads a configuration that is already decoded, and makes no digest of it.
 ///
 /// # Errors
 /// As [`load`].

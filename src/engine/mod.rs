@@ -3,7 +3,7 @@
 pub mod explain;
 mod outcome;
 
-pub use outcome::{Difference, Edit, Edits, Outcome};
+pub use outcome::{Difference, Edit, Edits, Outcome, Seen};
 
 use crate::audit::{self, Draft, Share, Shown, Verdict};
 use crate::identity::Identity;
@@ -21,6 +21,7 @@ use crate::request::{Request, split_query};
 use crate::response::{self, Code, Preflight, Refusal, Response, Responses};
 use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
+use crate::token::trust::Recall;
 use crate::token::verify::{Failure, Note};
 use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
 
@@ -288,7 +289,8 @@ impl Engine {
         if route.token == TokenMode::None && route.require.is_none() {
             return Ok(());
         }
-        let verified = self.token(request, route, now);
+        let mut recall = None;
+        let verified = self.token(request, route, now, &mut recall);
         outcome.token_sent = !matches!(verified, Ok(None));
         let token = match verified {
             Ok(None) if route.token == TokenMode::Required => {
@@ -299,6 +301,12 @@ impl Engine {
                 outcome.awaits_keys = failure.awaits_keys;
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
                 let refusal = Refusal::from(&failure.error);
+                outcome.seen = Some(Seen {
+                    issuer: failure.issuer,
+                    kid: failure.tag,
+                    code: Some(refusal.code),
+                    recall,
+                });
                 if route.token != TokenMode::Lenient {
                     return Err(refusal);
                 }
@@ -308,6 +316,8 @@ impl Engine {
         };
         if let Some((token, places)) = token {
             let issuer = token.issuer();
+            outcome.seen =
+                Some(Seen { issuer: Some(issuer), kid: token.tag(), code: None, recall });
             outcome.token = Some(token);
             outcome.places = places;
             check_origin(request, route, places, issuer)?;
@@ -420,13 +430,16 @@ impl Engine {
         request: &Request<'_>,
         route: &Route,
         now: Timestamp,
+        recall: &mut Option<Recall>,
     ) -> Result<Option<(Rc<VerifiedToken>, u64)>, Failure> {
         let Some(Found { token, places }) = extract::find(request, &route.carriers)? else {
             return Ok(None);
         };
         let carried = |id: IssuerId| route.carriers_of(places, id).next().is_some();
         let mut trust = self.trust.try_borrow_mut().map_err(|_| Error::KeysUnavailable)?;
-        match trust.verify(&token, &self.issuers, carried, self.max_token_bytes, now) {
+        let verified = trust.verify(&token, &self.issuers, carried, self.max_token_bytes, now);
+        *recall = Some(trust.last_recall());
+        match verified {
             Ok(verified) => Ok(Some((verified, places))),
             // Looked for last, since a token that verifies has no comma in it.
             Err(_) if extract::is_joined(request) => Err(extract::REPEATED.into()),

@@ -4,6 +4,8 @@ use crate::audit::Verdict;
 use crate::policy::RouteId;
 use crate::policy::route::Mode;
 use crate::response::{Code, Preflight, Refusal};
+use crate::token::kids::KidTag;
+use crate::token::trust::Recall;
 use crate::token::{IssuerId, VerifiedToken};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -51,6 +53,8 @@ pub struct Outcome<'a> {
     pub(super) places: u64,
     /// The verified token.
     pub token: Option<Rc<VerifiedToken>>,
+    /// What is counted of the token, where one was sent.
+    pub seen: Option<Seen>,
     /// Whether keys are being fetched that may change the decision: it may wait for them.
     pub awaits_keys: bool,
     /// What a token that did not verify says of itself: its issuer and the id of its key.
@@ -61,6 +65,19 @@ pub struct Outcome<'a> {
     pub preflight: Option<Preflight<'a>>,
     /// What the candidate would decide, where that is something else.
     pub difference: Option<Difference>,
+}
+
+/// What is counted of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose it is, or claims to be.
+    pub issuer: Option<IssuerId>,
+    /// The key that it names, or that verified it.
+    pub kid: KidTag,
+    /// Why it is refused, if it is.
+    pub code: Option<Code>,
+    /// How it was judged; `None` where there was not one token to judge.
+    pub recall: Option<Recall>,
 }
 
 /// What a candidate would decide.
@@ -93,6 +110,7 @@ impl Outcome<'_> {
             token_sent: false,
             places: 0,
             token: None,
+            seen: None,
             awaits_keys: false,
             unverified: None,
             host: None,

@@ -4,6 +4,7 @@
 use super::host::{self, Buffer, Map};
 use super::root::Gate;
 use crate::engine::Engine;
+use crate::metrics::KeySetOutcome;
 use crate::time::Timestamp;
 use crate::token::keyring::RemoteId;
 use crate::token::remote::{self, Fetched, Learnt, Source};
@@ -28,7 +29,7 @@ pub fn begin(gate: &Gate, engine: &Engine, now: Timestamp) {
             (Err(reason), _) => Err(reason),
         };
         let learnt = trust.received(id, answer, &gate.backend, now, spread());
-        tell(engine, id, &source, learnt);
+        tell(gate, engine, id, &source, learnt);
     }
 }
 
@@ -55,7 +56,7 @@ pub fn end(gate: &Gate, engine: &Engine, token: u32, headers: usize, size: usize
     });
     let answer = answer.map_err(Clone::clone);
     let learnt = trust.received(id, answer, &gate.backend, now, spread());
-    tell(engine, id, &source, learnt);
+    tell(gate, engine, id, &source, learnt);
 }
 
 fn call(source: &Source) -> Result<u32, String> {
@@ -72,7 +73,21 @@ fn call(source: &Source) -> Result<u32, String> {
         .map_err(|_| "Envoy takes no call to this cluster: is there one of this name?".to_owned())
 }
 
-fn tell(engine: &Engine, id: RemoteId, source: &Source, learnt: Result<Learnt, String>) {
+fn tell(
+    gate: &Gate,
+    engine: &Engine,
+    id: RemoteId,
+    source: &Source,
+    learnt: Result<Learnt, String>,
+) {
+    gate.count_key_set(
+        id.issuer,
+        match &learnt {
+            Ok(learnt) if learnt.changed => KeySetOutcome::Changed,
+            Ok(_) => KeySetOutcome::Unchanged,
+            Err(_) => KeySetOutcome::Failed,
+        },
+    );
     let issuer = engine.issuers.get(id.issuer.0).map_or("", |issuer| &issuer.name);
     let from = format!("keys of issuer `{issuer}` from cluster `{}`", source.cluster);
     match learnt {

@@ -36,6 +36,8 @@ pub enum Metric {
     Counter = 0,
     /// Is what was last recorded.
     Gauge = 1,
+    /// Counts how often which values are recorded.
+    Histogram = 2,
 }
 
 /// The host refused a call.
@@ -375,14 +377,14 @@ pub fn define_metric(kind: Metric, name: &str) -> Result<u32, Denied> {
     check("proxy_define_metric", status).map(|()| id)
 }
 
-/// Adds to a counter.
-pub fn increment_metric(id: u32, offset: u32) -> Result<(), Denied> {
+/// Adds to a counter or a gauge, from which it may also take.
+pub fn increment_metric(id: u32, offset: i64) -> Result<(), Denied> {
     // SAFETY: takes numbers only.
-    let status = unsafe { ffi::proxy_increment_metric(id, offset.into()) };
+    let status = unsafe { ffi::proxy_increment_metric(id, offset) };
     check("proxy_increment_metric", status)
 }
 
-/// Sets a gauge.
+/// Sets a gauge, or adds a value to a histogram.
 pub fn record_metric(id: u32, value: u64) -> Result<(), Denied> {
     // SAFETY: takes numbers only.
     let status = unsafe { ffi::proxy_record_metric(id, value) };

@@ -188,13 +188,13 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
     let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
     let request = Request::new(&headers, &HostPeer).with_body(body);
     let outcome = engine.decide(&request, now);
+    gate.time(&outcome, now);
     if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
         return Ok(Step::Wait);
     }
-    let verdict = outcome.verdict();
     let answer = engine.answer(&request, &outcome);
     let note = engine.note(&outcome, &gate.node);
-    if gate.journal.draws(engine.share(&outcome)) {
+    if gate.journal.draws(gate, engine.share(&outcome)) {
         let status = answer.as_ref().map(|answer| answer.status);
         gate.journal.enter(context, engine.draft(&request, &outcome, &note, status, now));
     }
@@ -209,11 +209,7 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
         host::respond(answer)?;
     }
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
-        let code = outcome.refused().map(|refusal| refusal.code);
-        counters.count(outcome.route, verdict, code);
-        if let Some(difference) = &outcome.difference {
-            counters.count_difference(difference.route);
-        }
+        counters.count(&outcome);
     }
     Ok(if answer.is_some() { Step::Answered } else { Step::Pass })
 }
@@ -222,7 +218,7 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
 fn refuse(gate: &Gate, context: u32, why: &Fault) {
     gate.tell(why);
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
-        counters.count(None, Verdict::Denied, Some(Code::InternalError));
+        counters.count_internal_error();
     }
     let now = host::now().unwrap_or(Timestamp::from_nanos(0));
     let why = why.to_string();

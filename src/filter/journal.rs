@@ -5,6 +5,7 @@ use super::root::Gate;
 use crate::audit::heads::Table;
 use crate::audit::{Chain, Draft, End, Head, Heads, Integrity, Internal, Members, Settings};
 use crate::audit::{Share, Verdict, Volume};
+use crate::metrics::AuditOutcome;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
 use log::warn;
@@ -51,9 +52,13 @@ impl Journal {
     }
 
     /// Whether a decision of this share is to be recorded.
-    pub fn draws(&self, share: Share) -> bool {
-        share == Share::All
-            || self.volume.try_borrow_mut().is_ok_and(|mut volume| volume.draws(share))
+    pub fn draws(&self, gate: &Gate, share: Share) -> bool {
+        let draw = || self.volume.try_borrow_mut().is_ok_and(|mut volume| volume.draws(share));
+        let drawn = share == Share::All || draw();
+        if !drawn && share != Share::None {
+            gate.count_audit(AuditOutcome::SampledOut);
+        }
+        drawn
     }
 
     /// Takes in the draft of a stream.
@@ -114,6 +119,7 @@ impl Journal {
         let settings = gate.engine.as_ref().map(|engine| &engine.audit);
         if let (Some(settings), Ok(mut volume)) = (settings, self.volume.try_borrow_mut()) {
             if !volume.admits(&settings.caps, verdict, now) {
+                gate.count_audit(AuditOutcome::Dropped);
                 return;
             }
             let dropped = volume.take_dropped();
@@ -134,7 +140,8 @@ impl Journal {
             }
             (None, _) | (_, Err(_)) => record.close(),
         };
-        self.log(gate, &line);
+        let logged = self.log(gate, &line);
+        gate.count_audit(if logged { AuditOutcome::Written } else { AuditOutcome::Dropped });
     }
 
     fn open_chain(&self, gate: &Gate, integrity: &Integrity, now: Timestamp) -> Option<Chain> {
@@ -158,7 +165,9 @@ impl Journal {
         let heads = self.share(|table| table.others(&own)).unwrap_or_default();
         let internal = Internal { filter: gate.name(), node: &gate.node };
         match chain.checkpoint(integrity, &internal, &heads, closed, now) {
-            Some(line) => self.log(gate, &line),
+            Some(line) => {
+                self.log(gate, &line);
+            }
             None => warn!("claimgate: a checkpoint of the audit records cannot be signed"),
         }
         self.tell(chain.head(), closed);
@@ -197,9 +206,11 @@ impl Journal {
         None
     }
 
-    fn log(&self, gate: &Gate, line: &str) {
-        if let Err(denied) = host::log(self.level.get(), line) {
-            gate.tell(&denied);
+    fn log(&self, gate: &Gate, line: &str) -> bool {
+        let logged = host::log(self.level.get(), line);
+        if let Err(denied) = &logged {
+            gate.tell(denied);
         }
+        logged.is_ok()
     }
 }

@@ -2,6 +2,7 @@
 
 mod counters;
 mod fetch;
+mod gauges;
 mod host;
 mod http;
 mod journal;

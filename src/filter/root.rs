@@ -2,16 +2,20 @@
 
 use super::counters::Counters;
 use super::fetch;
-use super::host::{self, Buffer, Denied, Metric};
+use super::gauges::{self, Gauges};
+use super::host::{self, Buffer, Denied};
 use super::http::Http;
 use super::journal::Journal;
 use super::waiting::Waiting;
 use crate::config;
-use crate::engine::Engine;
-use crate::metrics;
+use crate::engine::{Engine, Outcome};
+use crate::metrics::{AuditOutcome, KeySetOutcome, LoadOutcome};
 use crate::response::Responses;
+use crate::time::Timestamp;
+use crate::token::IssuerId;
 use crate::token::keyring::RemoteId;
 use crate::token::signature::Hosted;
+use crate::token::trust::Recall;
 use hashbrown::HashMap;
 use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -44,6 +48,7 @@ pub struct Gate {
     pub journal: Journal,
     /// Counters.
     pub counters: RefCell<Counters>,
+    gauges: RefCell<Gauges>,
     /// Whether a refusal of the host was told; the log need not repeat it for every request.
     pub told: Cell<bool>,
     /// Whether it was told that counters are refused.
@@ -62,6 +67,7 @@ impl Gate {
             node: String::new(),
             journal: Journal::default(),
             counters: RefCell::default(),
+            gauges: RefCell::default(),
             told: Cell::new(false),
             uncounted: Cell::new(false),
         }
@@ -92,12 +98,52 @@ impl Gate {
         }
     }
 
-    fn flush(&self) {
-        if let Ok(mut counters) = self.counters.try_borrow_mut()
-            && let Err(denied) = counters.flush(self.name(), self.engine.as_ref())
+    /// Tells once that the host refuses to count.
+    fn tell_uncounted(&self, counted: Result<(), Denied>) {
+        if let Err(denied) = counted
             && !self.uncounted.replace(true)
         {
             warn!("claimgate: {denied}: requests are decided, and not counted");
+        }
+    }
+
+    /// Records how long a decision took, where it took a signature: only then is the clock read
+    /// again.
+    pub fn time(&self, outcome: &Outcome<'_>, started: Timestamp) {
+        if outcome.seen.is_some_and(|seen| seen.recall == Some(Recall::Checked))
+            && let Ok(mut counters) = self.counters.try_borrow_mut()
+        {
+            self.tell_uncounted(counters.record_time(started));
+        }
+    }
+
+    /// Counts what became of an audit record.
+    pub fn count_audit(&self, outcome: AuditOutcome) {
+        if let Ok(mut counters) = self.counters.try_borrow_mut() {
+            counters.count_audit(outcome);
+        }
+    }
+
+    /// Counts a fetch of keys.
+    pub fn count_key_set(&self, issuer: IssuerId, outcome: KeySetOutcome) {
+        if let Ok(mut counters) = self.counters.try_borrow_mut() {
+            counters.count_key_set(issuer, outcome);
+        }
+    }
+
+    /// Tells once that this worker serves.
+    fn serve(&self) {
+        if let Ok(mut gauges) = self.gauges.try_borrow_mut() {
+            self.tell_uncounted(gauges.serve());
+        }
+    }
+
+    fn flush(&self) {
+        if let Ok(mut counters) = self.counters.try_borrow_mut() {
+            self.tell_uncounted(counters.flush(self.name(), self.engine.as_ref()));
+        }
+        if let (Some(engine), Ok(mut gauges)) = (&self.engine, self.gauges.try_borrow_mut()) {
+            self.tell_uncounted(gauges.flush(engine, self.waiting.len()));
         }
     }
 
@@ -112,6 +158,7 @@ impl Gate {
         let (Some(engine), Ok(now)) = (&self.engine, host::now()) else { return };
         let expired = engine.trust.try_borrow_mut().map(|mut trust| trust.expire(now));
         for issuer in expired.unwrap_or_default() {
+            self.count_key_set(issuer, KeySetOutcome::Expired);
             let issuer = engine.issuers.get(issuer.0).map_or("", |issuer| &issuer.name);
             warn!("claimgate: keys of issuer `{issuer}` are older than `max_stale`, and gone");
         }
@@ -185,6 +232,8 @@ impl RootContext for Root {
             Ok(loaded) => loaded,
             Err(wrong) => {
                 error!("claimgate: configuration refused: {wrong}");
+                // The log has said it: a host that counts nothing changes nothing.
+                let _ = gauges::count_load(LoadOutcome::Refused);
                 return false;
             }
         };
@@ -200,7 +249,8 @@ impl RootContext for Root {
         gate.node = host::property("xds\0node\0id")
             .map(|id| String::from_utf8_lossy(&id).into_owned())
             .unwrap_or_default();
-        match probe().and_then(|()| self.probe_fetching(&gate)) {
+        let gauges = gate.gauges.get_mut();
+        match probe(gauges, &loaded.digest).and_then(|()| self.probe_fetching(&gate)) {
             Ok(()) => {
                 gate.tick();
                 if let Some(engine) = &gate.engine {
@@ -225,6 +275,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        self.gate.serve();
         self.gate.tick();
         if self.gate.has_remotes() {
             self.gate.renew_keys(self.context);
@@ -234,6 +285,7 @@ impl RootContext for Root {
 
 impl Root {
     fn close(&mut self, why: &Denied) {
+        let _ = gauges::count_load(LoadOutcome::Closed);
         self.gate = Rc::new(Gate::new(None, Hosted::default()));
         self.gate.tell(why);
     }
@@ -249,13 +301,10 @@ impl Root {
 }
 
 /// Asks the host for what every decision needs.
-fn probe() -> Result<(), Denied> {
+fn probe(gauges: &mut Gauges, digest: &str) -> Result<(), Denied> {
     host::now()?;
     host::set_tick_period(TICK)?;
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
-    let info = host::define_metric(Metric::Gauge, &metrics::name(metrics::INFO, &version))?;
-    host::record_metric(info, 1)?;
-    host::increment_metric(info, 0)?;
+    gauges.open(digest)?;
     host::try_property("plugin_name")?;
     // Audit lines go to the log: without it nothing would be told of who was let in.
     host::log(log::Level::Debug, "claimgate: the host grants what is needed")

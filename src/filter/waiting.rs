@@ -29,6 +29,11 @@ impl Waiting {
         self.0.try_borrow().is_ok_and(|waiters| waiters.len() < MAX_WAITING)
     }
 
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.0.try_borrow().map_or(0, |waiters| waiters.len())
+    }
+
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
         self.0.try_borrow().is_ok_and(|waiters| waiters.is_empty())

@@ -172,16 +172,7 @@ impl Cache {
     /// and its issuer alone.
     pub fn keep_failure(&mut self, token: &[u8], failure: &Failure) {
         self.good.remove(&self.among_good(token));
-        let lasting = match failure.error {
-            Error::SignatureInvalid | Error::Expired { .. } | Error::NotYetValid { .. } => true,
-            Error::Malformed(_) | Error::LifetimeTooLong { .. } | Error::ClaimMissing(_) => true,
-            Error::AudienceMismatch | Error::TypeMismatch => true,
-            // Found out before any signature is checked, or the request's or the keys' affair.
-            Error::Missing | Error::Ambiguous(_) | Error::TooLarge { .. } => false,
-            Error::CriticalHeader | Error::AlgorithmNotAllowed | Error::IssuerUnknown => false,
-            Error::KeyUnknown | Error::KeysUnavailable => false,
-        };
-        if lasting && failure.issuer.is_some() {
+        if failure.took_a_signature() {
             self.bad.insert(self.among_bad(token).to_key(), failure.clone());
         }
     }
@@ -264,11 +255,18 @@ fn weigh_value(value: &Value) -> usize {
 mod tests {
     use super::*;
     use crate::token::IssuerId;
+    use crate::token::kids::KidTag;
     use crate::token::samples::{NOW, at, keyring, token, verified};
     use serde_json::json;
 
     fn a_failure(error: Error) -> Failure {
-        Failure { error, issuer: Some(IssuerId(0)), kid: None, awaits_keys: false }
+        Failure {
+            error,
+            issuer: Some(IssuerId(0)),
+            kid: None,
+            tag: KidTag::None,
+            awaits_keys: false,
+        }
     }
 
     fn a_token() -> Rc<VerifiedToken> {

@@ -1,6 +1,7 @@
 //! The keys of every issuer: its own, which the configuration holds, and those that are fetched.
 
 use super::compact::Headers;
+use super::kids::{KidTag, Kids};
 use super::remote::{Fetched, Learnt, Remote, Source};
 use super::{IssuerId, Key, KeySet};
 use crate::time::Timestamp;
@@ -22,6 +23,16 @@ struct Ring {
     remotes: Vec<Remote>,
     /// All of them together: what tokens are tried with.
     set: KeySet,
+    /// How metrics name them.
+    kids: Kids,
+}
+
+impl Ring {
+    fn join(&mut self) {
+        let fetched = self.remotes.iter().flat_map(Remote::keys);
+        self.set = KeySet::new(self.own.iter().chain(fetched).cloned().collect());
+        self.kids.extend(self.set.iter().filter_map(Key::kid));
+    }
 }
 
 /// See the module.
@@ -36,9 +47,10 @@ pub struct Keyring {
 impl Keyring {
     /// Adds the keys of the next issuer.
     pub fn push(&mut self, own: Vec<Rc<Key>>, sources: Vec<Source>) {
-        let set = KeySet::new(own.clone());
         let remotes = sources.into_iter().map(Remote::new).collect();
-        self.rings.push(Ring { own, remotes, set });
+        let mut ring = Ring { own, remotes, ..Ring::default() };
+        ring.join();
+        self.rings.push(ring);
     }
 
     /// The headers of tokens that verified.
@@ -49,6 +61,22 @@ impl Keyring {
     /// The keys that tokens of this issuer are tried with.
     pub fn set(&self, issuer: IssuerId) -> Option<&KeySet> {
         self.rings.get(issuer.0).map(|ring| &ring.set)
+    }
+
+    /// How metrics name the key of an issuer's that has this id.
+    pub fn tag(&self, issuer: IssuerId, kid: Option<&str>) -> KidTag {
+        self.rings.get(issuer.0).map_or(KidTag::None, |ring| ring.kids.tag(kid))
+    }
+
+    /// The id that is named so.
+    pub fn kid(&self, issuer: IssuerId, tag: KidTag) -> Option<&str> {
+        self.rings.get(issuer.0)?.kids.name(tag)
+    }
+
+    /// When the fetched keys of this issuer were last confirmed, in milliseconds; of several sets
+    /// the one for which that is longest ago, without those that never came.
+    pub fn confirmed(&self, issuer: IssuerId) -> Option<i64> {
+        self.rings.get(issuer.0)?.remotes.iter().filter_map(Remote::confirmed).min()
     }
 
     /// Whether keys of this issuer are missing that were to be fetched: none came yet, or the last
@@ -128,8 +156,7 @@ impl Keyring {
 
     fn join(&mut self, issuer: IssuerId) {
         if let Some(ring) = self.rings.get_mut(issuer.0) {
-            let fetched = ring.remotes.iter().flat_map(Remote::keys);
-            ring.set = KeySet::new(ring.own.iter().chain(fetched).cloned().collect());
+            ring.join();
         }
     }
 

@@ -11,6 +11,7 @@ pub mod compact;
 pub mod extract;
 pub mod key;
 pub mod keyring;
+pub mod kids;
 pub mod remote;
 #[cfg(test)]
 mod samples;

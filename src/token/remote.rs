@@ -122,6 +122,11 @@ impl Remote {
         self.keys.is_empty()
     }
 
+    /// When keys were last fetched, in milliseconds; `None` before the first time.
+    pub fn confirmed(&self) -> Option<i64> {
+        Some(self.confirmed).filter(|confirmed| *confirmed != 0)
+    }
+
     /// Whether a token waits for a key that is not there, or nothing was fetched yet.
     pub fn is_urgent(&self) -> bool {
         self.wanted || self.keys.is_empty() && self.failures == 0

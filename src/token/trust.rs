@@ -15,12 +15,38 @@ use std::rc::Rc;
 pub struct Trust {
     keyring: Keyring,
     cache: Option<Cache>,
+    recall: Recall,
+}
+
+/// How a token was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Recall {
+    /// It is remembered that it verified.
+    Known,
+    /// It is remembered that it did not.
+    KnownBad,
+    /// Its signature was checked.
+    Checked,
+    /// It was refused before any signature was checked.
+    Unchecked,
+}
+
+impl Recall {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Known => "hit",
+            Self::KnownBad => "refused_hit",
+            Self::Checked => "miss",
+            Self::Unchecked => "unchecked",
+        }
+    }
 }
 
 impl Trust {
     /// Trusts these keys, and remembers no token.
     pub fn new(keyring: Keyring) -> Self {
-        Self { keyring, cache: None }
+        Self { keyring, cache: None, recall: Recall::Unchecked }
     }
 
     /// Remembers tokens from now on; see [`Cache::new`].
@@ -31,6 +57,11 @@ impl Trust {
     /// The keys.
     pub fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// How the last token was judged that was handed to [`Self::verify`].
+    pub fn last_recall(&self) -> Recall {
+        self.recall
     }
 
     /// Verifies a token, as [`verify::verify`] does, or remembers that it did. The times are checked
@@ -49,11 +80,17 @@ impl Trust {
         if let Some(cache) = &mut self.cache
             && let Some(known) = cache.get(token, now)
         {
+            self.recall = match known {
+                Known::Good(_) => Recall::Known,
+                Known::Bad(_) => Recall::KnownBad,
+            };
             let recalled = recall(cache, token, known, issuers, accepted, now);
             // The fetch that it awaited may be over, or one may be asked for anew.
             return recalled.map_err(|failure| self.seek(failure, now));
         }
         let verified = verify::verify(token, issuers, &self.keyring, accepted, limit, now);
+        let took = verified.as_ref().map_or_else(Failure::took_a_signature, |_| true);
+        self.recall = if took { Recall::Checked } else { Recall::Unchecked };
         let verified = verified.map(Rc::new).map_err(|failure| self.seek(failure, now));
         if let Some(cache) = &mut self.cache {
             match &verified {
@@ -141,7 +178,8 @@ fn recall(
             Ok(()) => Ok(verified),
             Err(error) => {
                 let kid = verified.kid().map(str::to_owned);
-                let failure = Failure { error, issuer: id, kid, awaits_keys: false };
+                let tag = verified.tag();
+                let failure = Failure { error, issuer: id, kid, tag, awaits_keys: false };
                 cache.keep_failure(token, &failure);
                 Err(failure)
             }

@@ -4,6 +4,7 @@ use super::claims::{self, ClaimPath, Claims, Registered};
 use super::compact::{self, Compact};
 use super::key::NoCandidate;
 use super::keyring::Keyring;
+use super::kids::KidTag;
 use super::signature::Algorithm;
 use super::{Error, Issuer, IssuerId, KeySet, cache};
 use crate::time::Timestamp;
@@ -18,6 +19,7 @@ pub struct VerifiedToken {
     claims: Claims,
     times: Registered,
     kid: Option<String>,
+    tag: KidTag,
     subject: Option<String>,
     weight: usize,
     headers: OnceCell<Headers>,
@@ -103,6 +105,11 @@ impl VerifiedToken {
         self.kid.as_deref()
     }
 
+    /// How metrics name that key.
+    pub fn tag(&self) -> KidTag {
+        self.tag
+    }
+
     /// The issuer's `subject` attribute, where it is a string.
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
@@ -118,13 +125,33 @@ pub struct Failure {
     pub issuer: Option<IssuerId>,
     /// The `kid` that it names, where a key of that issuer has it.
     pub kid: Option<String>,
+    /// How metrics name that key.
+    pub tag: KidTag,
     /// Whether keys are being fetched that may let it verify.
     pub awaits_keys: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, issuer: None, kid: None, awaits_keys: false }
+        Self { error, issuer: None, kid: None, tag: KidTag::None, awaits_keys: false }
+    }
+}
+
+impl Failure {
+    /// Whether a signature was checked to find it out, which was dear, and keys and token alone say
+    /// that it fails.
+    pub fn took_a_signature(&self) -> bool {
+        let after = match self.error {
+            Error::SignatureInvalid | Error::Expired { .. } | Error::NotYetValid { .. } => true,
+            Error::Malformed(_) | Error::LifetimeTooLong { .. } | Error::ClaimMissing(_) => true,
+            Error::AudienceMismatch | Error::TypeMismatch => true,
+            // Found out before any signature is checked, or the request's or the keys' affair.
+            Error::Missing | Error::Ambiguous(_) | Error::TooLarge { .. } => false,
+            Error::CriticalHeader | Error::AlgorithmNotAllowed | Error::IssuerUnknown => false,
+            Error::KeyUnknown | Error::KeysUnavailable => false,
+        };
+        // A malformed token without an issuer never came to a signature.
+        after && self.issuer.is_some()
     }
 }
 
@@ -162,7 +189,8 @@ pub fn verify(
     let failed = |error| {
         let known = |kid: &&String| keys.iter().any(|key| key.kid() == Some(kid));
         let kid = compact.header.kid.as_ref().filter(known).cloned();
-        Failure { error, issuer: Some(id), kid, awaits_keys: false }
+        let tag = keyring.tag(id, kid.as_deref());
+        Failure { error, issuer: Some(id), kid, tag, awaits_keys: false }
     };
     let kid = check_signature(&compact, keys, algorithm).map_err(|error| match error {
         // The key may be one of those that are not there.
@@ -183,6 +211,7 @@ pub fn verify(
         issuer: id,
         claims: compact.payload,
         times,
+        tag: keyring.tag(id, kid.as_deref()),
         kid,
         subject,
         weight,

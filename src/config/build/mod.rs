@@ -37,6 +37,8 @@ pub struct Loaded {
     pub engine: Engine,
     /// What is likely not meant.
     pub warnings: Vec<Warning>,
+    /// A short name of what the configuration says, for metrics: 12 hexadecimal digits.
+    pub digest: String,
 }
 
 /// What the parts of a configuration are built with.
@@ -149,7 +151,7 @@ pub fn build(
     };
     let mut warnings = builder.warnings;
     warnings.extend(advice);
-    Ok(Loaded { engine, warnings })
+    Ok(Loaded { engine, warnings, digest: String::new() })
 }
 
 impl Builder<'_> {

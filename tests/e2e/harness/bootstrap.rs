@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::prometheus::stats_config;
+
 /// The name of the access log in an Envoy's folder.
 pub const ACCESS_LOG: &str = "access.log";
 /// The name of the file of [`Setup::pushed`] in an Envoy's folder.
@@ -65,6 +67,7 @@ fn bootstrap(listener: Value, clusters: &[Value]) -> Value {
         "node": {"id": "e2e", "cluster": "e2e"},
         "admin": {"address": address("127.0.0.1:0".parse().unwrap())},
         "static_resources": {"listeners": [listener], "clusters": clusters},
+        "stats_config": stats_config(),
     })
 }
 

@@ -11,6 +11,7 @@ pub mod idp;
 pub mod keys;
 pub mod log;
 pub mod policy;
+pub mod prometheus;
 pub mod proxy;
 pub mod recorder;
 pub mod secrets;

@@ -174,7 +174,7 @@ impl Policy {
 
     /// Everything that an operator may come to see of a configuration.
     pub fn told(&self) -> String {
-        let Loaded { engine, warnings } = &self.0;
+        let Loaded { engine, warnings, digest: _ } = &self.0;
         let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         let warnings = warnings.join("\n");
         format!("{warnings} {:?} {:?} {:?}", engine.issuers, engine.routes, engine.trust.borrow())
