@@ -7,7 +7,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The functions of the ABI without which the filter does not work: those that it calls, and those by which Envoy calls
-/// it. `proxy_call_foreign_function` and `random_get` are not among them: they only save time.
+/// it. `proxy_call_foreign_function` and `random_get` are not among them, which save time, nor is shared data, by which the
+/// workers' audit chains name each other.
 pub(super) const NEEDED: [&str; 27] = [
     "proxy_on_context_create",
     "proxy_on_vm_start",
