@@ -233,14 +233,15 @@ class Documents(unittest.TestCase):
 
     def test_configurations_in_documents_load(self):
         found = 0
-        for document in DOCUMENTS:
+        for document in [*DOCUMENTS, *(ROOT / "docs").glob("*.md")]:
             for language, text, line in blocks(document):
                 if language == "yaml" and re.match(r"version: 1\b", text):
                     found += 1
                     with self.subTest(f"{name(document)}:{line}"), tempfile.TemporaryDirectory() as folder:
                         path = pathlib.Path(folder) / "claimgate.yaml"
                         path.write_text(text)
-                        done = run([str(product("CLAIMGATE", "dist/claimgate")), "check", str(path)])
+                        environment = {**ENVIRONMENT, "AUDIT_HASH_KEY": "a key of more than thirty-two bytes"}
+                        done = run([str(product("CLAIMGATE", "dist/claimgate")), "check", str(path)], env=environment)
                         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertGreater(found, 0)
 

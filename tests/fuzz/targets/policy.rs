@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claimgate::audit::Verdict;
-use claimgate::audit::record::{Draft, End};
+use claimgate::audit::End;
 use claimgate::config::{self, Loaded};
 use claimgate::engine::{Edit, Outcome};
 use claimgate::policy::condition::Context;
@@ -217,15 +217,12 @@ impl Policy {
     /// What is told of a decision holds no token, and cannot be taken for more than it is.
     fn check_told(&self, request: &Request<'_>, outcome: &Outcome<'_>) {
         let engine = &self.0.engine;
-        let decision = engine.describe(outcome);
-        let state: Value = serde_json::from_str(&decision.filter_state()).unwrap();
+        let note = engine.note(outcome, "node");
+        let state: Value = serde_json::from_str(&note.state).unwrap();
         assert_eq!(state["decision"], outcome.verdict().name());
         let now = Timestamp::from_secs(NOW);
-        let line = Draft::new(&decision, Some(request), "node", None, now).finish(&End {
-            status: None,
-            client: None,
-            now,
-        });
+        let end = End { status: None, client: None, now };
+        let line = engine.draft(request, outcome, &note, None, now).finish(&end).close();
         assert!(!line.chars().any(|c| c.is_control()), "a record of more than one line: {line}");
         let (_, record) = line.split_once(' ').unwrap();
         serde_json::from_str::<Value>(record).unwrap();
@@ -238,7 +235,7 @@ impl Policy {
             serde_json::from_slice::<Value>(&response.body).unwrap();
         }
         for token in tokens(request) {
-            for told in [&line, &decision.filter_state(), &format!("{outcome:?} {response:?}")] {
+            for told in [&line, &note.state, &format!("{outcome:?} {response:?}")] {
                 assert!(!told.contains(token), "{told} shows {token}");
             }
         }
