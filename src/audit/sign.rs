@@ -13,14 +13,27 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Reads an Ed25519 key in PKCS#8 PEM. No error shows any of it.
+    /// Reads an Ed25519 key: PKCS#8 PEM, or a private JWK, whose `kid` is its id. No error shows any of it.
     ///
     /// # Errors
-    /// Where it is something else.
-    pub fn from_pem(pem: &str, key_id: &str) -> Result<Self, &'static str> {
-        let key = Ed25519KeyPair::from_pem(pem.trim())
-            .map_err(|_| "not an Ed25519 private key in PKCS#8 PEM (`claimgate keys new`)")?;
-        Ok(Self { key: key.with_key_id(key_id), key_id: key_id.to_owned() })
+    /// Where it is something else, has no id, or another one than it is given.
+    pub fn parse(text: &str, key_id: Option<&str>) -> Result<Self, &'static str> {
+        let text = text.trim();
+        let jwk = text.starts_with('{');
+        let read = if jwk { Ed25519KeyPair::from_jwk } else { Ed25519KeyPair::from_pem };
+        let key = read(text).map_err(|_| {
+            "not an Ed25519 private key in PKCS#8 PEM or as a JWK (`claimgate keys new --alg EdDSA`)"
+        })?;
+        let key_id = match (key.key_id().as_deref(), key_id) {
+            (Some(own), Some(said)) if own != said => {
+                return Err("`key_id` is not the `kid` of the key");
+            }
+            (Some(id), _) | (None, Some(id)) => id.to_owned(),
+            (None, None) => {
+                return Err("`key_id` is missing: it tells who verifies which key signed");
+            }
+        };
+        Ok(Self { key: key.with_key_id(&key_id), key_id })
     }
 
     /// The id of the key.
@@ -70,16 +83,31 @@ pub(super) mod tests {
 
     /// A new key.
     pub(in crate::audit) fn signer() -> Signer {
-        Signer::from_pem(&Ed25519KeyPair::generate().to_pem(), "2026-11").unwrap()
+        Signer::parse(&Ed25519KeyPair::generate().to_pem(), Some("2026-11")).unwrap()
     }
 
     #[test]
     fn reads_private_keys_only() {
         let pair = Ed25519KeyPair::generate();
-        for pem in ["", "x", &pair.public_key().to_pem()] {
-            assert!(Signer::from_pem(pem, "1").is_err(), "{pem}");
+        let (pem, jwk) = (pair.to_pem(), pair.clone().with_key_id("a").to_jwk());
+        let public = pair.public_key();
+        let cases = [
+            ("", Some("a"), None),
+            ("x", Some("a"), None),
+            ("{}", Some("a"), None),
+            (&public.to_pem(), Some("a"), None),
+            (&public.to_jwk(), Some("a"), None),
+            (&pem, None, None),
+            (&pem, Some("a"), Some("a")),
+            (&jwk, None, Some("a")),
+            (&jwk, Some("a"), Some("a")),
+            (&jwk, Some("b"), None),
+        ];
+        for (text, key_id, want) in cases {
+            let got = Signer::parse(text, key_id);
+            assert_eq!(got.as_ref().ok().map(Signer::key_id), want, "{got:?}");
         }
-        let signer = Signer::from_pem(&pair.to_pem(), "1").unwrap();
+        let signer = Signer::parse(&pem, Some("1")).unwrap();
         assert_eq!(format!("{signer:?}"), "Signer { key_id: \"1\", .. }");
     }
 }

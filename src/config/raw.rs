@@ -313,9 +313,9 @@ raw! {
 
     /// A chain of the records of each worker, which is signed from time to time.
     struct Integrity {
-        /// An Ed25519 private key in PKCS#8 PEM; who verifies needs its public key only. Required.
+        /// An Ed25519 private key: PKCS#8 PEM, or a JWK; who verifies needs its public key only. Required.
         sign: Option<Secret>,
-        /// The id of that key. Required.
+        /// The id of that key. Default: the `kid` of the JWK.
         key_id: Option<String>,
         /// How often a signed checkpoint closes the chain so far. Default: 10s; between 1s and an hour.
         checkpoint: Option<String> as "schema::duration",

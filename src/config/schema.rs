@@ -11,7 +11,7 @@ use std::borrow::Cow;
 const REQUIRED: [(&str, &[&str]); 7] = [
     ("Body", &["text"]),
     ("Cors", &["allow_origins"]),
-    ("Integrity", &["key_id", "sign"]),
+    ("Integrity", &["sign"]),
     ("Issuer", &["issuer", "keys"]),
     ("Login", &["url"]),
     ("Remote", &["cluster", "url"]),

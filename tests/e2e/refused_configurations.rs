@@ -268,3 +268,30 @@ fn identity() {
         ),
     ]);
 }
+
+#[test]
+#[rustfmt::skip]
+fn audit() {
+    let audit = |patch: Value| json!({"audit": patch});
+    let long = "a key of more than thirty-two bytes";
+    check(vec![
+        ("a rate of nothing", audit(json!({"allowed": 0})), "audit.allowed"),
+        ("a rate of more than all", audit(json!({"denied": 1.5})), "audit.denied"),
+        ("a word that is no share", audit(json!({"denied": "some"})), "audit.denied"),
+        ("a rate of a route", route(json!({"audit": {"allowed": -1}})), "routes[0].audit.allowed"),
+        ("a cap that is negative", audit(json!({"max_per_second": {"denied": -1}})), "audit.max_per_second.denied"),
+        ("a level that is none", audit(json!({"level": "loud"})), "audit.level"),
+        ("a way to show that is none", audit(json!({"subject": "half"})), "audit.subject"),
+        ("a claim that is shown as nothing", audit(json!({"claims": {"email": "none"}})), "audit.claims.email"),
+        ("a pointer that is none", audit(json!({"claims": {"/a~2": "plain"}})), "audit.claims./a~2"),
+        ("a hash without a key", audit(json!({"subject": "hash"})), "audit"),
+        ("a hash of a claim without a key", audit(json!({"claims": {"email": "hash"}})), "audit"),
+        ("a short key", audit(json!({"subject": "hash", "hash_key": {"utf8": "short"}})), "audit.hash_key"),
+        ("a key that is not set", audit(json!({"subject": "hash", "hash_key": {"env": "NOT_SET"}})), "audit.hash_key.env"),
+        ("a time without a unit", audit(json!({"open_after": "10"})), "audit.open_after"),
+        ("a time of nothing", audit(json!({"open_after": "0s"})), "audit.open_after"),
+        ("integrity without a key", audit(json!({"integrity": {}})), "audit.integrity"),
+        ("a key that is none", audit(json!({"integrity": {"sign": {"utf8": long}, "key_id": "1"}})), "audit.integrity.sign.utf8"),
+        ("an id of a key that is none", audit(json!({"integrity": {"sign": {"utf8": long}, "key_id": "\n"}})), "audit.integrity.key_id"),
+    ]);
+}

@@ -117,15 +117,16 @@ impl Builder<'_> {
 
     fn integrity(&mut self, raw: &raw::Integrity, place: &Place) -> Result<Integrity, ConfigError> {
         let sign = raw.sign.as_ref().ok_or_else(|| {
-            place.error("`sign` is missing: an Ed25519 private key in PEM (`claimgate keys new`)")
+            place.error(
+                "`sign` is missing: an Ed25519 private key (`claimgate keys new --alg EdDSA`)",
+            )
         })?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let key_id = raw.key_id.as_deref().unwrap_or_default();
-        if key_id.is_empty() || key_id.len() > 64 || !key_id.bytes().all(plain) {
-            return Err(place.key("key_id").error(
-                "missing or not 1 to 64 letters, digits, `-`, `_` and `.`: it tells who verifies \
-                 which key signed",
-            ));
+        let key_id = raw.key_id.as_deref();
+        if key_id.is_some_and(|id| id.is_empty() || id.len() > 64 || !id.bytes().all(plain)) {
+            return Err(place
+                .key("key_id")
+                .error("expected 1 to 64 letters, digits, `-`, `_`, `.`"));
         }
         Ok(Integrity {
             signer: self.signer(sign, key_id, &place.key("sign"))?,

@@ -28,20 +28,20 @@ impl Builder<'_> {
         }
     }
 
-    /// An Ed25519 private key in PEM. No error shows any of it.
+    /// An Ed25519 private key in PEM or as a JWK. No error shows any of it.
     pub(super) fn signer(
         &mut self,
         secret: &raw::Secret,
-        key_id: &str,
+        key_id: Option<&str>,
         place: &Place,
     ) -> Result<Signer, ConfigError> {
         let (text, encoding, place) = self.secret_text(secret, place)?;
-        let pem = match encoding {
+        let key = match encoding {
             raw::Encoding::Utf8 | raw::Encoding::Pem => Some(text),
-            raw::Encoding::Base64 => decode(&text).and_then(|pem| String::from_utf8(pem).ok()),
+            raw::Encoding::Base64 => decode(&text).and_then(|key| String::from_utf8(key).ok()),
         };
-        let pem = pem.ok_or_else(|| place.error("the key is not the base64 of a PEM"))?;
-        Signer::from_pem(&pem, key_id).map_err(|reason| place.error(reason))
+        let key = key.ok_or_else(|| place.error("not the base64 of a PEM or a JWK"))?;
+        Signer::parse(&key, key_id).map_err(|reason| place.error(reason))
     }
 
     /// A secret as it is written, how, and where.

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use claimgate::audit::Verdict;
 use claimgate::audit::End;
+use claimgate::audit::Verdict;
 use claimgate::config::{self, Loaded};
 use claimgate::engine::{Edit, Outcome};
 use claimgate::policy::condition::Context;
