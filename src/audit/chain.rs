@@ -117,7 +117,7 @@ impl Chain {
         }
         let line = members.close();
         let record = line.strip_prefix(MARKER).unwrap_or(&line);
-        self.head.digest = digest::head(record).into();
+        self.head.digest = digest::text(&digest::head(record)).into();
         self.head.seq = self.records;
         self.records += 1;
         line
@@ -191,14 +191,14 @@ mod tests {
         assert_eq!(first["service.node.name"], "n\"1");
         let second = chain.seal(Members::after("claimgate_audit {\"a\":1", 64));
         let (second_text, second) = record(&second);
-        assert_eq!(second["claimgate.prev"], digest::head(first_text));
+        assert_eq!(second["claimgate.prev"], digest::text(&digest::head(first_text)));
         assert!(!chain.is_due(&integrity, at(1009)));
         assert!(chain.is_due(&integrity, at(1010)));
         assert!(chain.is_due(&integrity, at(1)), "the clock was set back");
         let line = chain.checkpoint(&integrity, &internal, &[before], false, at(1010)).unwrap();
         let (_, checkpoint) = record(&line);
         assert_eq!(checkpoint["claimgate.seq"], 2);
-        assert_eq!(checkpoint["claimgate.prev"], digest::head(second_text));
+        assert_eq!(checkpoint["claimgate.prev"], digest::text(&digest::head(second_text)));
         assert!(!chain.is_due(&integrity, at(2000)), "nothing to sign");
         assert_eq!(chain.head().to_string().parse(), Ok(chain.head().clone()));
     }

@@ -1,6 +1,7 @@
 //! The command line: makes keys and tokens to try with, and checks a configuration by the filter's
 //! own code. Each verb has a file; this one only names them.
 
+mod audit;
 mod check;
 mod completions;
 mod document;
@@ -40,6 +41,9 @@ const STATUS: &str = "Exit status: 0 done, 1 done and something was found, 2 ref
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Reads the audit records of Envoy's log.
+    #[command(subcommand)]
+    Audit(audit::Verb),
     /// Loads a configuration through the filter's own code, and judges what is around it in the file.
     #[command(after_help = "Exit status: 0 fine, 1 warnings under `--strict`, 2 refused.")]
     Check(check::Arguments),
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
     };
     output::color(color);
     let done = match verb {
+        Verb::Audit(verb) => audit::run(&verb, format),
         Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Explain(arguments) => explain::run(&arguments, format),
         Verb::Import(arguments) => import::run(&arguments, format),

@@ -1,0 +1,24 @@
+//! `claimgate audit`: what can be told from the audit records in Envoy's log.
+
+mod read;
+mod verify;
+
+use crate::Failure;
+use crate::output::Format;
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    /// Verifies that the audit records of a log are as they were written (integrity), and that none is missing
+    /// (completeness).
+    #[command(
+        after_help = "Exit status: 0 intact, 1 something was altered or is missing, 2 cannot read."
+    )]
+    Verify(verify::Arguments),
+}
+
+pub fn run(verb: &Verb, format: Format) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Verify(arguments) => verify::run(arguments, format),
+    }
+}

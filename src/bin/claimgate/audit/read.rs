@@ -1,0 +1,224 @@
+//! Audit records out of Envoy's log: plain or gzip, one file or several, text lines or JSON lines. What is
+//! held at a time is one buffer, however long the log is.
+
+use crate::Failure;
+use flate2::read::MultiGzDecoder;
+use memchr::{memchr_iter, memmem};
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+/// What stands before a record in its line.
+const MARKER: &[u8] = b"claimgate_audit ";
+
+/// The longest line that is read, in bytes: Envoy's headers, and so a record, are far shorter.
+const MAX_LINE: usize = 1 << 20;
+
+/// How much is read at a time, in bytes; more than a line, so that most of it is whole lines.
+const BUFFER: usize = 2 * MAX_LINE;
+
+/// Where something stands in the log.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The file as it was given.
+    pub file: &'a str,
+    /// The line, from 1.
+    pub line: u64,
+    /// The bytes that were read of all files so far, before they are unpacked.
+    pub read: u64,
+}
+
+/// What a line of the log holds.
+pub enum Found<'a> {
+    /// The JSON text of a record, from `{` to `}`.
+    Record(&'a str),
+    /// A record that cannot be read, and why.
+    Unreadable(&'static str),
+}
+
+/// Hands over every audit record, and every one that cannot be read, in the order of the files' first records.
+/// Lines of other kinds are passed over. Standard input, `-`, comes last.
+///
+/// # Errors
+/// Where a file cannot be opened, read or unpacked.
+pub fn each(paths: &[String], found: &mut dyn FnMut(Found<'_>, Place<'_>)) -> Result<(), Failure> {
+    let read = Rc::new(Cell::new(0));
+    for path in in_order(paths)? {
+        let mut line = 0;
+        lines(open(path, &read)?, &mut |bytes| {
+            line += 1;
+            let mut unescaped = String::new();
+            if let Some(what) = record(bytes, &mut unescaped) {
+                found(what, Place { file: path, line, read: read.get() });
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(|error| told(path, &error))?;
+    }
+    Ok(())
+}
+
+/// The bytes of all files, packed as they are; `None` where standard input is among them.
+pub fn size(paths: &[String]) -> Option<u64> {
+    paths
+        .iter()
+        .map(|path| std::fs::metadata(path).ok().filter(|file| file.is_file()))
+        .try_fold(0_u64, |sum, file| Some(sum.saturating_add(file?.len())))
+}
+
+/// The files by the time of their first record, so that rotated ones may be given in any order.
+fn in_order(paths: &[String]) -> Result<Vec<&str>, Failure> {
+    let stdin = paths.iter().filter(|path| *path == "-").count();
+    if stdin > 1 {
+        return Err("`-` is given twice: standard input can be read once".to_owned());
+    }
+    let mut keyed = Vec::new();
+    for path in paths {
+        // Only where there is something to order.
+        let first = if paths.len() == 1 || path == "-" { None } else { first(path)? };
+        keyed.push((path == "-", first, path.as_str()));
+    }
+    keyed.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+    Ok(keyed.into_iter().map(|(_, _, path)| path).collect())
+}
+
+/// The `@timestamp` of a file's first record. All are of one form, so that their texts compare as they do.
+fn first(path: &str) -> Result<Option<String>, Failure> {
+    let mut first = None;
+    let done = lines(open(path, &Rc::default())?, &mut |bytes| {
+        let mut unescaped = String::new();
+        let Some(Found::Record(text)) = record(bytes, &mut unescaped) else {
+            return ControlFlow::Continue(());
+        };
+        first = timestamp(text).map(str::to_owned);
+        if first.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    done.map_err(|error| told(path, &error))?;
+    Ok(first)
+}
+
+/// The value of `@timestamp`, which no escape is in.
+pub fn timestamp(record: &str) -> Option<&str> {
+    let (_, rest) = record.split_once("\"@timestamp\":\"")?;
+    rest.split_once('"').map(|(time, _)| time)
+}
+
+fn told(path: &str, error: &io::Error) -> Failure {
+    let path = if path == "-" { "standard input".to_owned() } else { format!("`{path}`") };
+    format!("{path}: cannot be read as a log or a gzip of one: {error}")
+}
+
+/// Opens a file, or standard input, and unpacks it where it begins as gzip does (RFC 1952 section 2.3.1).
+fn open(path: &str, read: &Rc<Cell<u64>>) -> Result<Box<dyn Read>, Failure> {
+    let raw: Box<dyn Read> = if path == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(path).map_err(|error| format!("`{path}`: {error}"))?)
+    };
+    let counted = Counted { raw, read: Rc::clone(read) };
+    let mut buffered = BufReader::with_capacity(1 << 16, counted);
+    let start = buffered.fill_buf().map_err(|error| told(path, &error))?;
+    if start.starts_with(&[0x1f, 0x8b]) {
+        Ok(Box::new(MultiGzDecoder::new(buffered)))
+    } else {
+        Ok(Box::new(buffered))
+    }
+}
+
+struct Counted {
+    raw: Box<dyn Read>,
+    read: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.raw.read(buffer)?;
+        self.read.set(self.read.get().saturating_add(length as u64));
+        Ok(length)
+    }
+}
+
+/// Hands over every line without its end, `None` for one that is too long.
+fn lines(
+    mut from: Box<dyn Read>,
+    each: &mut dyn FnMut(Option<&[u8]>) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    // What of the buffer is read and not handed over yet begins it, and is so long.
+    let mut filled = 0;
+    let mut skipping = false;
+    loop {
+        let length = match from.read(buffer.get_mut(filled..).unwrap_or_default()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            length => length?,
+        };
+        let before = filled;
+        filled += length;
+        let held = buffer.get(..filled).unwrap_or_default();
+        let fresh = held.get(before..).unwrap_or_default();
+        let mut start = 0;
+        for end in memchr_iter(b'\n', fresh) {
+            let line = held.get(start..before + end).unwrap_or_default();
+            start = before + end + 1;
+            let line = (!skipping && line.len() <= MAX_LINE).then_some(line);
+            skipping = false;
+            if each(line).is_break() {
+                return Ok(());
+            }
+        }
+        if length == 0 {
+            if skipping || filled > 0 {
+                let _ = each((!skipping && filled <= MAX_LINE).then_some(held));
+            }
+            return Ok(());
+        }
+        if skipping || filled - start > MAX_LINE {
+            (skipping, filled) = (true, 0);
+        } else {
+            buffer.copy_within(start..filled, 0);
+            filled -= start;
+        }
+    }
+}
+
+/// The record of a line, if one is in it.
+fn record<'a>(line: Option<&'a [u8]>, unescaped: &'a mut String) -> Option<Found<'a>> {
+    let Some(line) = line else {
+        return Some(Found::Unreadable("a line is longer than 1 MiB"));
+    };
+    let at = memmem::find(line, MARKER)?;
+    let rest = line.get(at + MARKER.len()..)?.trim_ascii_end();
+    let (b'{', members) = rest.split_first()? else { return None };
+    let escaped = members.first() == Some(&b'\\');
+    let text = if escaped { string(rest) } else { Some(rest) };
+    let text = text.and_then(|text| std::str::from_utf8(text).ok());
+    let Some(mut text) = text else {
+        return Some(Found::Unreadable("a record is cut off, or is not UTF-8"));
+    };
+    if escaped {
+        let Ok(plain) = serde_json::from_str(&format!("\"{text}\"")) else {
+            return Some(Found::Unreadable("a record stands wrongly escaped in its line"));
+        };
+        *unescaped = plain;
+        text = unescaped.trim_ascii_end();
+    }
+    Some(if text.ends_with('}') {
+        Found::Record(text)
+    } else {
+        Found::Unreadable("a record is cut off")
+    })
+}
+
+/// What comes before the end of a JSON string that has begun.
+fn string(text: &[u8]) -> Option<&[u8]> {
+    let mut at = 0;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text.get(at) == Some(&b'"') {
+            return text.get(..at);
+        }
+        at += 2;
+    }
+}
