@@ -29,7 +29,8 @@ pub const DIFFERENCES: &str = "claimgate_candidate_differences_total";
 pub const TOKENS: &str = "claimgate_tokens_total";
 /// How tokens were judged, by `outcome`: `hit`, `refused_hit`, `miss`, `unchecked`.
 pub const TOKEN_CACHE: &str = "claimgate_token_cache_total";
-/// Histogram of how long tokens took whose signature was checked, in microseconds.
+/// Histogram of how long tokens took whose signature was checked, in microseconds, of a few each
+/// second.
 pub const VERIFY: &str = "claimgate_verify_microseconds";
 /// Fetches of key sets, by `issuer` and `outcome` ([`KeySetOutcome`]).
 pub const KEY_SETS: &str = "claimgate_key_sets_total";

@@ -108,7 +108,7 @@ impl Gate {
     }
 
     /// Records how long a decision took, where it took a signature: only then is the clock read
-    /// again.
+    /// again, a few times a second.
     pub fn time(&self, outcome: &Outcome<'_>, started: Timestamp) {
         if outcome.seen.is_some_and(|seen| seen.recall == Some(Recall::Checked))
             && let Ok(mut counters) = self.counters.try_borrow_mut()

@@ -52,7 +52,14 @@ pub fn check(data: &[u8]) {
             assert!(!query.split(|byte| *byte == b'&').any(named), "the access log gets the token");
         }
         let again = policy.decide(&borrowed);
-        assert_eq!(format!("{outcome:?}"), format!("{again:?}"), "decided twice");
+        // All but how the token was judged: the second time it is remembered.
+        let told = |mut outcome: Outcome<'_>| {
+            if let Some(seen) = &mut outcome.seen {
+                seen.recall = None;
+            }
+            format!("{outcome:?}")
+        };
+        assert_eq!(told(outcome), told(again), "decided twice");
     });
 }
 
