@@ -1,12 +1,15 @@
-//! What is said of a decision: the audit record and the filter state.
+//! What is said of a decision: the audit record and the filter state; and whether a log of records is whole.
 
 pub mod chain;
 pub mod digest;
+pub mod finding;
 pub mod heads;
+pub mod link;
 pub mod record;
 pub mod redact;
 pub mod sign;
 pub mod text;
+pub mod verify;
 pub mod volume;
 
 pub use chain::{Chain, Head, Integrity};

@@ -1,5 +1,6 @@
 //! `claimgate audit`: what can be told from the audit records in Envoy's log.
 
+mod keys;
 mod read;
 mod report;
 mod verify;

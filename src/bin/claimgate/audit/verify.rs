@@ -1,42 +1,208 @@
 //! `claimgate audit verify`.
 
+use super::keys;
 use super::read::{self, Found};
 use crate::Failure;
 use crate::output::Format;
+use crate::table::Table;
+use claimgate::audit::finding::{Finding, Judgement, Spot};
+use claimgate::audit::link::Stamp;
+use claimgate::audit::verify::{Chain, Period, Report, Verifier};
+use claimgate::time::Timestamp;
+use serde_json::{Map, Value, json};
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::UNIX_EPOCH;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Envoy's log, plain or gzip, in any order; `-` is standard input.
+    /// Envoy's log, plain or gzip; the files of a rotated one in any order; `-` is standard input.
     #[arg(required = true)]
     files: Vec<String>,
+    /// A public Ed25519 key that signs checkpoints: PEM, a JWK or a JWK Set; may be given several times.
+    #[arg(long = "key", value_name = "FILE", required_unless_present = "without_key")]
+    keys: Vec<String>,
+    /// Verifies the links of the records alone: whoever can write the log can make these anew.
+    #[arg(long, conflicts_with = "keys")]
+    without_key: bool,
+    /// The log begins no later than this time, RFC 3339; what was before it may be gone.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Stamp>,
+    /// The log reaches at least this time, RFC 3339; chains may be open after it.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Stamp>,
 }
 
-/// What was read.
-#[derive(Default, serde::Serialize)]
-struct Report {
-    records: u64,
-    unreadable: u64,
-    first: Option<String>,
-    last: Option<String>,
-    bytes: Option<u64>,
+/// A time in the form of records.
+fn time(text: &str) -> Result<Stamp, String> {
+    let time = humantime::parse_rfc3339(text).ok();
+    let nanos =
+        time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|time| time.as_nanos());
+    let stamp = nanos.and_then(|nanos| u64::try_from(nanos).ok()).map(Timestamp::from_nanos);
+    stamp
+        .and_then(|stamp| Stamp::parse(&stamp.to_string()))
+        .ok_or_else(|| "expected RFC 3339 in UTC, as 2026-11-25T10:00:00Z".to_owned())
 }
 
 pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
-    let mut report = Report { bytes: read::size(&arguments.files), ..Report::default() };
-    read::each(&arguments.files, &mut |found, place| match found {
-        Found::Record(text) => {
-            report.records += 1;
-            report.last = read::timestamp(text).map(str::to_owned);
-            report.bytes = report.bytes.max(Some(place.read));
+    let keys = if arguments.without_key { None } else { Some(keys::load(&arguments.keys)?) };
+    let check = |jws: &str| keys::check(keys.as_ref(), jws);
+    let mut verifier =
+        Verifier::new(&check, Period { since: arguments.since, until: arguments.until });
+    let mut files: Vec<String> = Vec::new();
+    let total = read::size(&arguments.files).filter(|_| std::io::stderr().is_terminal());
+    let mut progress = 0;
+    read::each(&arguments.files, &mut |found, place| {
+        if files.last().is_none_or(|last| last != place.file) {
+            files.push(place.file.to_owned());
         }
-        Found::Unreadable(why) => {
-            report.unreadable += 1;
-            let why = || format!("{}:{}: {why}", place.file, place.line);
-            report.first.get_or_insert_with(why);
+        let spot = Spot { file: files.len().saturating_sub(1), line: place.line };
+        match found {
+            Found::Record(record) => verifier.record(record, spot),
+            Found::Unreadable(why) => verifier.unreadable(spot, why),
+        }
+        if let Some(total) = total {
+            let percent = place.read.saturating_mul(100) / total.max(1);
+            if percent > progress {
+                progress = percent;
+                let _ = write!(std::io::stderr(), "\r{percent} %");
+            }
         }
     })?;
-    format
-        .print(&report, || format!("{} records, {} unreadable", report.records, report.unreadable));
-    Ok(ExitCode::from(u8::from(report.unreadable > 0)))
+    if progress > 0 {
+        let _ = write!(std::io::stderr(), "\r      \r");
+    }
+    let report = Shown { report: verifier.finish(), files, signed: keys.is_some() };
+    format.print(&report.document(), || report.text());
+    let intact = report.report.integrity.is_intact() && report.report.completeness.is_intact();
+    Ok(ExitCode::from(u8::from(!intact)))
+}
+
+/// A report, and what the spots in it mean.
+struct Shown {
+    report: Report,
+    files: Vec<String>,
+    signed: bool,
+}
+
+impl Shown {
+    fn place(&self, spot: Option<Spot>) -> Option<(&str, u64)> {
+        let spot = spot?;
+        Some((self.files.get(spot.file)?, spot.line))
+    }
+
+    fn document(&self) -> Value {
+        let chain = |chain: &Chain| {
+            json!({
+                "chain": chain.id,
+                "records": chain.records,
+                "first_time": chain.first_time.as_ref().map(Stamp::as_str),
+                "last_time": chain.last_time.as_ref().map(Stamp::as_str),
+                "first_seq": chain.first_seq,
+                "last_seq": chain.last_seq,
+                "checkpoints": chain.checkpoints,
+                "signed_seq": chain.signed,
+                "closed": chain.closed,
+            })
+        };
+        json!({
+            "intact": self.report.integrity.is_intact() && self.report.completeness.is_intact(),
+            "signatures_verified": self.signed,
+            "records": self.report.records,
+            "unchained": self.report.unchained,
+            "integrity": self.judgement(&self.report.integrity),
+            "completeness": self.judgement(&self.report.completeness),
+            "chains": self.report.chains.iter().map(chain).collect::<Vec<_>>(),
+        })
+    }
+
+    fn judgement(&self, judgement: &Judgement) -> Value {
+        let finding = |finding: &Finding| {
+            let place = self.place(finding.spot);
+            json!({
+                "kind": finding.kind.name(),
+                "file": place.map(|(file, _)| file),
+                "line": place.map(|(_, line)| line),
+                "chain": finding.chain,
+                "seq": finding.seq,
+                "message": finding.message,
+            })
+        };
+        let counts = judgement.counts.iter();
+        let counts: Map<String, Value> =
+            counts.map(|(kind, count)| (kind.name().to_owned(), (*count).into())).collect();
+        json!({
+            "intact": judgement.is_intact(),
+            "first": judgement.first().map(finding),
+            "counts": counts,
+            "findings": judgement.findings.iter().map(finding).collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut verdicts = Table::new(["verdict", "", "found"]);
+        let judgements =
+            [("integrity", &self.report.integrity), ("completeness", &self.report.completeness)];
+        for (name, judgement) in judgements {
+            let state = if judgement.is_intact() { "intact" } else { "broken" };
+            let found = judgement.counts.iter();
+            let found: Vec<String> =
+                found.map(|(kind, count)| format!("{count} {}", kind.name())).collect();
+            verdicts.row([name.to_owned(), state.to_owned(), found.join(", ")]);
+        }
+        let mut text = verdicts.to_string();
+        if !self.signed {
+            text += "signatures of checkpoints are not verified: no --key is given\n";
+        }
+        for (name, judgement) in judgements {
+            if let Some(first) = judgement.first() {
+                text += &format!("{name} first broken at {}\n", self.sentence(first));
+            }
+        }
+        text += &format!(
+            "{} records, {} of them in no chain\n",
+            self.report.records, self.report.unchained
+        );
+        if !self.report.chains.is_empty() {
+            let mut chains =
+                Table::new(["chain", "records", "seq", "first", "last", "checkpoints", "state"]);
+            let time =
+                |time: &Option<Stamp>| time.as_ref().map(Stamp::as_str).unwrap_or("-").to_owned();
+            for chain in &self.report.chains {
+                chains.row([
+                    chain.id.clone(),
+                    chain.records.to_string(),
+                    format!("{}-{}", chain.first_seq, chain.last_seq),
+                    time(&chain.first_time),
+                    time(&chain.last_time),
+                    chain.checkpoints.to_string(),
+                    state(chain),
+                ]);
+            }
+            text += &format!("\n{chains}");
+        }
+        text
+    }
+
+    /// `FILE:LINE: KIND: chain C, record N: MESSAGE`.
+    fn sentence(&self, finding: &Finding) -> String {
+        let mut text = match self.place(finding.spot) {
+            Some((file, line)) => format!("{file}:{line}: "),
+            None => "the log as a whole: ".to_owned(),
+        };
+        text += finding.kind.name();
+        if let (Some(chain), Some(seq)) = (&finding.chain, finding.seq) {
+            text += &format!(": chain {chain}, record {seq}");
+        }
+        text + ": " + &finding.message
+    }
+}
+
+/// How far a chain is closed or signed.
+fn state(chain: &Chain) -> String {
+    match chain.signed {
+        _ if chain.closed => "closed".to_owned(),
+        None => "unsigned".to_owned(),
+        Some(signed) => format!("open, signed to {signed}"),
+    }
 }

@@ -1,0 +1,201 @@
+//! What ties a record to its chain: its last members, and the checkpoint that some records carry.
+
+use super::digest::{self, Head};
+use serde_json::Value;
+
+/// The last members of a chained record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// `claimgate.chain`, 22 characters of base64url.
+    pub chain: &'a str,
+    /// `claimgate.seq`, from 0.
+    pub seq: u64,
+    /// `claimgate.prev`, the head of the record before; the opening record has none.
+    pub prev: Option<Head>,
+}
+
+impl<'a> Link<'a> {
+    /// The link of a record's JSON text; `None` where it does not end in one. Client input cannot fake it: no string
+    /// holds an unescaped quotation mark, and nothing but the outermost object ends the record.
+    pub fn of(record: &'a str) -> Option<Self> {
+        let (rest, prev) = match tail(record, "\"}", 43, ",\"claimgate.prev\":\"") {
+            Some((rest, prev)) => (rest, Some(digest::parse(prev)?)),
+            None => (record.strip_suffix('}')?, None),
+        };
+        let (rest, seq) = rest.rsplit_once(':')?;
+        if seq.is_empty() || !seq.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let (_, chain) = tail(rest, "\",\"claimgate.seq\"", 22, "\"claimgate.chain\":\"")?;
+        Some(Self { chain, seq: seq.parse().ok()?, prev })
+    }
+}
+
+/// What comes before `name`, and the `length` bytes between it and `end`.
+fn tail<'a>(text: &'a str, end: &str, length: usize, name: &str) -> Option<(&'a str, &'a str)> {
+    let text = text.strip_suffix(end)?;
+    let (rest, value) = text.split_at_checked(text.len().checked_sub(length)?)?;
+    Some((rest.strip_suffix(name)?, value))
+}
+
+/// A moment as records write it, RFC 3339 in UTC with milliseconds: 24 bytes, in the order of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp([u8; 24]);
+
+impl Stamp {
+    /// The stamp of this text; `None` where it is no such moment.
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.ends_with('Z') && text.is_ascii()).then_some(())?;
+        text.as_bytes().try_into().ok().map(Self)
+    }
+
+    /// `@timestamp` of a record, if it has one.
+    pub fn of(record: &str) -> Option<Self> {
+        const NAME: &str = "\"@timestamp\":\"";
+        let value = match record.strip_prefix('{').and_then(|rest| rest.strip_prefix(NAME)) {
+            Some(value) => value,
+            None => record.split_once(NAME)?.1,
+        };
+        Self::parse(value.split_at_checked(24)?.0)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Seconds that this is later than the other; 0 where it is not, or one is no moment.
+    pub fn since(&self, other: &Self) -> u64 {
+        let time = |stamp: &Self| humantime::parse_rfc3339(stamp.as_str()).ok();
+        let apart =
+            time(self).zip(time(other)).and_then(|(one, other)| one.duration_since(other).ok());
+        apart.unwrap_or_default().as_secs()
+    }
+}
+
+/// A record of the chain itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The first of its chain, and the record of the chain before it that it names.
+    Opened(Option<Named>),
+    /// A checkpoint, or the closing record, and its compact JWS.
+    Signed {
+        /// Whether it closes the chain.
+        closes: bool,
+        /// `claimgate.checkpoint`, empty where there is none.
+        jws: String,
+    },
+}
+
+impl Event {
+    /// The event of a record; `None` for one of a decision. Only those that may be one are parsed.
+    pub fn of(record: &str) -> Option<Self> {
+        memchr::memmem::find(record.as_bytes(), b"\"event.action\":\"audit-")?;
+        let value = crate::json::parse(record.as_bytes()).ok()?;
+        let text = |name| value.get(name).and_then(Value::as_str);
+        let jws = || text("claimgate.checkpoint").unwrap_or_default().to_owned();
+        match text("event.action")? {
+            "audit-opened" => Some(Self::Opened(text("claimgate.before").and_then(Named::parse))),
+            "audit-checkpoint" => Some(Self::Signed { closes: false, jws: jws() }),
+            "audit-closed" => Some(Self::Signed { closes: true, jws: jws() }),
+            _ => None,
+        }
+    }
+}
+
+/// A record as others name it, `<chain>:<seq>:<head>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its chain.
+    pub chain: String,
+    /// Its number.
+    pub seq: u64,
+    /// Its head.
+    pub head: Head,
+}
+
+impl Named {
+    fn parse(text: &str) -> Option<Self> {
+        let (chain, rest) = text.split_once(':')?;
+        let (seq, head) = rest.split_once(':')?;
+        let (seq, head) = (seq.parse().ok()?, digest::parse(head)?);
+        Some(Self { chain: chain.to_owned(), seq, head })
+    }
+}
+
+/// What a checkpoint signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The record right before it.
+    pub last: Named,
+    /// Whether it closes the chain.
+    pub closed: bool,
+    /// The other chains of the process.
+    pub heads: Vec<Named>,
+}
+
+impl Checkpoint {
+    /// From the payload of a JWS; `None` where it is none of a checkpoint.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let value = crate::json::parse(payload).ok()?;
+        let text = |name| value.get(name).and_then(Value::as_str);
+        let heads = match value.get("heads") {
+            None => Vec::new(),
+            Some(heads) => {
+                let heads = heads.as_array()?.iter();
+                heads.map(|head| Named::parse(head.as_str()?)).collect::<Option<_>>()?
+            }
+        };
+        Some(Self {
+            last: Named {
+                chain: text("chain")?.to_owned(),
+                seq: value.get("seq")?.as_u64()?,
+                head: digest::parse(text("head")?)?,
+            },
+            closed: value.get("closed")?.as_bool()?,
+            heads,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_link_at_the_end() {
+        let (chain, head) = ("c".repeat(22), digest::text(&[7; 32]));
+        let ends = |rest: &str| format!("{{\"a\":1,\"claimgate.chain\":\"{chain}\",{rest}");
+        let linked = ends(&format!("\"claimgate.seq\":12,\"claimgate.prev\":\"{head}\"}}"));
+        let link = Link { chain: &chain, seq: 12, prev: Some([7; 32]) };
+        assert_eq!(Link::of(&linked), Some(link));
+        let opening = ends("\"claimgate.seq\":0}");
+        assert_eq!(Link::of(&opening), Some(Link { chain: &chain, seq: 0, prev: None }));
+        let cases = [
+            "{}".to_owned(),
+            ends("\"claimgate.seq\":-1}"),
+            ends("\"claimgate.seq\":}"),
+            ends("\"claimgate.seq\":1}}"),
+            ends(&format!("\"claimgate.seq\":\"1\",\"claimgate.prev\":\"{head}\"}}")),
+            ends(&format!(
+                "\"claimgate.seq\":1,\"claimgate.prev\":\"{}\"}}",
+                head.replace('w', "!")
+            )),
+            "{\"a\":\"\\\"claimgate.chain\\\":\\\"x\\\"\"}".to_owned(),
+            "é}".to_owned(),
+        ];
+        for record in cases {
+            assert_eq!(Link::of(&record), None, "{record}");
+        }
+    }
+
+    #[test]
+    fn reads_times() {
+        let of = |text: &str| Stamp::of(text).map(|stamp| stamp.as_str().to_owned());
+        let time = "2026-11-25T10:00:00.000Z";
+        assert_eq!(of(&format!("{{\"@timestamp\":\"{time}\"}}")).as_deref(), Some(time));
+        assert_eq!(of(&format!("{{\"a\":1,\"@timestamp\":\"{time}\"}}")).as_deref(), Some(time));
+        assert_eq!(of("{\"@timestamp\":\"2026\"}"), None);
+        assert_eq!(of("{}"), None);
+    }
+}

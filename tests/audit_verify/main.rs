@@ -1,0 +1,347 @@
+//! `claimgate audit verify`: each way of tampering is found and named, and nothing is said of logs as they were written.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod writer;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jwt_simple::algorithms::Ed25519KeyPair;
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use writer::{Chain, json_line, line, time};
+
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("audit_verify").join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn key() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_bytes(&ed25519_compact::KeyPair::from_seed([7; 32].into())[..])
+        .unwrap()
+        .with_key_id("k")
+}
+
+fn other() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_bytes(&ed25519_compact::KeyPair::from_seed([8; 32].into())[..])
+        .unwrap()
+        .with_key_id("k")
+}
+
+/// Two workers, interleaved: chain A has records 0 to 21, B 0 to 11; both are closed.
+fn log(key: &Ed25519KeyPair) -> Vec<String> {
+    let (mut a, opened) = Chain::open("A", 0, None);
+    let mut records = vec![opened];
+    let (mut b, opened) = Chain::open("B", 0, None);
+    records.push(opened);
+    for second in 1..=18 {
+        records.push(a.access(second, &format!("u{second}")));
+        if second % 2 == 0 {
+            records.push(b.access(second, "w"));
+        }
+        if second % 9 == 0 {
+            records.push(a.sign(second, key, false, &[b.named()]));
+        }
+    }
+    records.push(b.sign(20, key, false, &[]));
+    records.push(b.sign(20, key, true, &[]));
+    records.push(a.sign(20, key, true, &[b.named()]));
+    records
+}
+
+fn run(name: &str, files: &[(&str, Vec<u8>)], arguments: &[&str]) -> (i32, Value, String) {
+    let folder = folder(name);
+    for (file, bytes) in files {
+        std::fs::write(folder.join(file), bytes).unwrap();
+    }
+    std::fs::write(folder.join("key.pem"), key().public_key().to_pem()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_claimgate"))
+        .current_dir(&folder)
+        .args(["audit", "verify", "--format", "json"])
+        .args(files.iter().map(|(file, _)| file))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (
+        output.status.code().unwrap(),
+        serde_json::from_slice(&output.stdout).unwrap_or_default(),
+        stderr,
+    )
+}
+
+fn text(records: &[String], line: fn(&str) -> String) -> Vec<u8> {
+    let lines = records.iter().map(|record| format!("{}\nsomething else\n", line(record)));
+    lines.collect::<String>().into_bytes()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The kinds of both verdicts, `altered missing_records`.
+fn kinds(report: &Value) -> String {
+    let counts = ["integrity", "completeness"].map(|verdict| &report[verdict]["counts"]);
+    let names = counts.iter().flat_map(|counts| counts.as_object().unwrap().keys());
+    names.map(String::as_str).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn finds_nothing_in_logs_as_they_were_written() {
+    let records = log(&key());
+    let (first, last) = records.split_at(15);
+    let cases: Vec<(&str, Vec<(&str, Vec<u8>)>)> = vec![
+        ("plain", vec![("a.log", text(&records, line))]),
+        ("json", vec![("a.log", text(&records, json_line))]),
+        ("gzip", vec![("a.log.gz", gzip(&text(&records, line)))]),
+        ("bare", vec![("a.log", text(&records, |record| format!("claimgate_audit {record}")))]),
+        (
+            "rotated",
+            vec![("a.log", text(last, line)), ("a.log.1.gz", gzip(&text(first, json_line)))],
+        ),
+    ];
+    for (name, files) in cases {
+        let (code, report, stderr) = run(name, &files, &["--key", "key.pem"]);
+        assert_eq!(
+            (code, kinds(&report).as_str(), stderr.as_str()),
+            (0, "", ""),
+            "{name}: {report}"
+        );
+        assert_eq!(report["records"], records.len(), "{name}");
+        assert_eq!(report["chains"][1]["closed"], true, "{name}");
+    }
+}
+
+#[test]
+fn follows_a_reload() {
+    let (mut a, opened) = Chain::open("A", 0, None);
+    let mut records = vec![opened, a.access(1, "u")];
+    records.push(a.sign(2, &key(), true, &[]));
+    let (mut c, opened) = Chain::open("C", 3, Some(&a));
+    records.extend([opened, c.access(4, "u")]);
+    records.push(c.sign(5, &key(), true, &[]));
+    let files = |records: &[String]| vec![("a.log", text(records, line))];
+    let arguments = ["--key", "key.pem"];
+    let (code, report, _) = run("reload", &files(&records), &arguments);
+    assert_eq!((code, kinds(&report).as_str()), (0, ""));
+    // The chain before is gone: named, unless the time that is asked for begins later.
+    let (code, report, _) = run("reload", &files(&records[3..]), &arguments);
+    assert_eq!((code, kinds(&report).as_str()), (1, "chain_missing"));
+    let since = ["--key", "key.pem", "--since", "2026-11-25T10:00:03Z"];
+    let (code, report, _) = run("reload", &files(&records[3..]), &since);
+    assert_eq!((code, kinds(&report).as_str()), (0, ""));
+    let (_, report, _) =
+        run("reload", &files(&[&records[..2], &records[3..]].concat()), &arguments);
+    assert_eq!(kinds(&report), "cut_off not_closed");
+}
+
+#[test]
+fn names_every_way_of_tampering() {
+    type Tamper = fn(&mut Vec<String>);
+    let position = |records: &[String], what: &str| {
+        records.iter().position(|record| record.contains(what)).unwrap()
+    };
+    let whole = log(&key());
+    let chain_b: Vec<String> =
+        whole.iter().filter(|record| record.contains(&"B".repeat(22))).cloned().collect();
+    assert!(chain_b.len() > 10 && position(&whole, "\"u5\"") > 5);
+    fn at(records: &[String], what: &str) -> usize {
+        records.iter().position(|record| record.contains(what)).unwrap()
+    }
+    let cases: &[(&str, Tamper, &str)] = &[
+        (
+            "edited",
+            |r| {
+                let i = at(r, "\"u5\"");
+                r[i] = r[i].replace("\"u5\"", "\"x\"");
+            },
+            "altered",
+        ),
+        (
+            "edited before a checkpoint",
+            |r| {
+                let i = at(r, "\"u18\"");
+                r[i] = r[i].replace("\"u18\"", "\"x\"");
+            },
+            "altered",
+        ),
+        (
+            "dropped",
+            |r| {
+                r.remove(at(r, "\"u5\""));
+            },
+            "missing_records",
+        ),
+        (
+            "dropped run",
+            |r| {
+                let i = at(r, "\"u5\"");
+                r.drain(i..i + 9);
+            },
+            "missing_records",
+        ),
+        (
+            "swapped",
+            |r| {
+                let (i, j) = (at(r, "\"u5\""), at(r, "\"u6\""));
+                r.swap(i, j);
+            },
+            "reordered",
+        ),
+        (
+            "doubled",
+            |r| {
+                let i = at(r, "\"u5\"");
+                r.insert(i + 2, r[i].clone());
+            },
+            "duplicated",
+        ),
+        (
+            "inserted",
+            |r| {
+                r.insert(
+                    5,
+                    "{\"@timestamp\":\"2026-11-25T10:00:03.000Z\",\"user.id\":\"x\"}".into(),
+                )
+            },
+            "inserted",
+        ),
+        (
+            "inserted into the chain",
+            |r| {
+                let i = at(r, "\"u5\"");
+                r.insert(i, r[i].replace("\"u5\"", "\"x\""));
+            },
+            "altered inserted",
+        ),
+        (
+            "spliced",
+            |r| {
+                let (mut c, _) = Chain::open("C", 0, None);
+                for second in 1..5 {
+                    c.access(second, "x");
+                }
+                r.insert(9, c.access(5, "x"));
+            },
+            "spliced missing_beginning not_closed",
+        ),
+        ("cut", |r| r.truncate(r.len() - 4), "cut_off not_closed"),
+        (
+            "a chain removed",
+            |r| r.retain(|record| !record.contains(&format!("chain\":\"{}", "B".repeat(22)))),
+            "chain_missing",
+        ),
+        (
+            "no opening",
+            |r| {
+                r.remove(0);
+            },
+            "missing_beginning",
+        ),
+        (
+            "twice",
+            |r| {
+                let again = r.clone();
+                r.extend(again);
+            },
+            "duplicated",
+        ),
+        (
+            "after closing",
+            |r| {
+                let mut a =
+                    Chain { id: "A".repeat(22), seq: 22, prev: writer::head(r.last().unwrap()) };
+                r.push(a.access(30, "x"));
+            },
+            "inserted",
+        ),
+        ("signed by another key", |r| *r = log(&other()), "forged_checkpoint not_closed"),
+        ("of another kid", |r| *r = log(&key().with_key_id("z")), ""),
+        (
+            "of another type",
+            |r| {
+                let (mut a, opened) = Chain::open("A", 0, None);
+                *r = vec![opened, a.sign_as(1, &key(), true, &[], "JWT")];
+            },
+            "forged_checkpoint not_closed",
+        ),
+        (
+            "an old part",
+            |r| {
+                let (mut c, opened) = Chain::open("C", 0, None);
+                let (mut d, next) = Chain::open("D", 90, None);
+                *r = vec![
+                    next,
+                    d.access(91, "u"),
+                    opened,
+                    c.access(1, "x"),
+                    c.sign(2, &key(), true, &[]),
+                    d.sign(92, &key(), true, &[]),
+                ];
+            },
+            "replayed",
+        ),
+        ("no chain", |r| *r = vec!["{\"user.id\":\"x\"}".into()], "no_chain"),
+        ("unreadable", |r| r.insert(4, "{\"user.id\":\"x".into()), "unreadable"),
+    ];
+    for (name, tamper, want) in cases {
+        let mut records = whole.clone();
+        tamper(&mut records);
+        let (code, report, _) =
+            run("tampered", &[("a.log", text(&records, line))], &["--key", "key.pem"]);
+        assert_eq!(kinds(&report), *want, "{name}: {report}");
+        assert_eq!(code, i32::from(!want.is_empty()), "{name}");
+    }
+}
+
+#[test]
+fn names_the_first_place() {
+    let mut records = log(&key());
+    let index = records.iter().position(|record| record.contains("\"u5\"")).unwrap();
+    records[index] = records[index].replace("\"u5\"", "\"x\"");
+    let (_, report, _) = run("place", &[("a.log", text(&records, line))], &["--key", "key.pem"]);
+    let first = &report["integrity"]["first"];
+    assert_eq!((&first["file"], &first["seq"]), (&"a.log".into(), &5.into()), "{first}");
+    assert_eq!(first["line"], 2 * index as u64 + 1);
+}
+
+#[test]
+fn judges_the_time_and_the_keys() {
+    let records = log(&key());
+    let open: Vec<String> = records[..records.len() - 2].to_vec();
+    let since = time(0);
+    let cases: Vec<(&str, &[String], Vec<&str>, i32, &str)> = vec![
+        ("since", &records, vec!["--since", &since], 0, ""),
+        ("replayed", &records, vec!["--since", "2026-11-26T00:00:00Z"], 1, "replayed"),
+        ("late", &records, vec!["--since", "2026-11-24T00:00:00Z"], 1, "begins_late"),
+        ("short", &records, vec!["--until", "2026-11-26T00:00:00Z"], 1, "ends_early"),
+        ("open", &open, vec![], 1, "not_closed"),
+        ("open later", &open, vec!["--until", "2026-11-25T10:00:18Z"], 0, ""),
+    ];
+    for (name, records, mut arguments, code, want) in cases {
+        arguments.extend(["--key", "key.pem"]);
+        let (got, report, _) = run("times", &[("a.log", text(records, line))], &arguments);
+        assert_eq!((got, kinds(&report).as_str()), (code, want), "{name}: {report}");
+    }
+    let file = [("a.log", text(&records, line))];
+    let (code, report, _) = run("keys", &file, &["--without-key"]);
+    assert_eq!((code, &report["signatures_verified"]), (0, &false.into()));
+    let (code, _, stderr) = run("keys", &file, &[]);
+    assert!(code == 2 && stderr.contains("--key"), "{stderr}");
+    let (code, _, stderr) = run("keys", &file, &["--key", "a.log"]);
+    assert!(code == 2 && stderr.contains("a.log"), "{stderr}");
+    let jwk = r#"{"kty":"OKP","crv":"Ed25519","kid":"z","x":"6kqXUkSp1sYkCYzqRdRNB5gWWzZGKPyWDoGmMmPS_to"}"#;
+    let (code, report, _) = run(
+        "keys",
+        &[("a.log", file[0].1.clone())],
+        &["--key", folder("keys").join("jwk.json").to_str().unwrap()],
+    );
+    assert_eq!(code, 2, "{report}");
+    std::fs::write(folder("keys").join("jwk.json"), jwk).unwrap();
+    let (code, report, _) = run("keys", &file, &["--key", "jwk.json"]);
+    assert!(code == 1 && report.to_string().contains("key unknown"), "{report}");
+}
