@@ -213,6 +213,9 @@ impl<'a> Verifier<'a> {
                     chain.first_seq = chain.first_seq.min(seen.seq);
                     Some((Kind::Reordered, "it comes after records with higher numbers"))
                 }
+                (None, Some(same)) if same.head == seen.head && seen.seq == 0 => {
+                    Some((Kind::Replayed, "the chain begins once more"))
+                }
                 (None, Some(same)) if same.head == seen.head => {
                     Some((Kind::Duplicated, "the same record was there before"))
                 }

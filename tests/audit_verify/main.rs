@@ -142,13 +142,7 @@ fn follows_a_reload() {
 #[test]
 fn names_every_way_of_tampering() {
     type Tamper = fn(&mut Vec<String>);
-    let position = |records: &[String], what: &str| {
-        records.iter().position(|record| record.contains(what)).unwrap()
-    };
     let whole = log(&key());
-    let chain_b: Vec<String> =
-        whole.iter().filter(|record| record.contains(&"B".repeat(22))).cloned().collect();
-    assert!(chain_b.len() > 10 && position(&whole, "\"u5\"") > 5);
     fn at(records: &[String], what: &str) -> usize {
         records.iter().position(|record| record.contains(what)).unwrap()
     }
@@ -229,7 +223,15 @@ fn names_every_way_of_tampering() {
             },
             "spliced missing_beginning not_closed",
         ),
-        ("cut", |r| r.truncate(r.len() - 4), "cut_off not_closed"),
+        ("cut", |r| r.truncate(r.len() - 4), "not_closed"),
+        (
+            "one chain cut",
+            |r| {
+                let end = r.len() - 3;
+                r.drain(end..end + 2);
+            },
+            "cut_off not_closed",
+        ),
         (
             "a chain removed",
             |r| r.retain(|record| !record.contains(&format!("chain\":\"{}", "B".repeat(22)))),
@@ -248,7 +250,7 @@ fn names_every_way_of_tampering() {
                 let again = r.clone();
                 r.extend(again);
             },
-            "duplicated",
+            "duplicated replayed",
         ),
         (
             "after closing",
@@ -288,14 +290,17 @@ fn names_every_way_of_tampering() {
         ("no chain", |r| *r = vec!["{\"user.id\":\"x\"}".into()], "no_chain"),
         ("unreadable", |r| r.insert(4, "{\"user.id\":\"x".into()), "unreadable"),
     ];
+    let mut wrong = Vec::new();
     for (name, tamper, want) in cases {
         let mut records = whole.clone();
         tamper(&mut records);
-        let (code, report, _) =
-            run("tampered", &[("a.log", text(&records, line))], &["--key", "key.pem"]);
-        assert_eq!(kinds(&report), *want, "{name}: {report}");
-        assert_eq!(code, i32::from(!want.is_empty()), "{name}");
+        let files = [("a.log", text(&records, line))];
+        let (code, report, _) = run("tampered", &files, &["--key", "key.pem"]);
+        if kinds(&report) != *want || code != i32::from(!want.is_empty()) {
+            wrong.push(format!("{name}: {code} {} instead of {want}: {report}", kinds(&report)));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

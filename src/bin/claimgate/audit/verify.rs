@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(required = true)]
     files: Vec<String>,
     /// A public Ed25519 key that signs checkpoints: PEM, a JWK or a JWK Set; may be given several times.
-    #[arg(long = "key", value_name = "FILE", required_unless_present = "without_key")]
+    #[arg(long = "key", value_name = "FILE")]
     keys: Vec<String>,
     /// Verifies the links of the records alone: whoever can write the log can make these anew.
     #[arg(long, conflicts_with = "keys")]
@@ -45,6 +45,13 @@ fn time(text: &str) -> Result<Stamp, String> {
 }
 
 pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
+    if arguments.keys.is_empty() && !arguments.without_key {
+        return Err(
+            "no key verifies the checkpoints: give the public one by `--key`, or `--without-key` \
+                    to verify the links of the records alone"
+                .to_owned(),
+        );
+    }
     let keys = if arguments.without_key { None } else { Some(keys::load(&arguments.keys)?) };
     let check = |jws: &str| keys::check(keys.as_ref(), jws);
     let mut verifier =
