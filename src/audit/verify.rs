@@ -149,11 +149,9 @@ impl<'a> Verifier<'a> {
         if fits {
             self.claimed(link.chain, &seen);
             match Event::of(record) {
-                None => {}
-                Some(Event::Opened(before)) => {
-                    if let Some(named) = before {
-                        self.claim(Claim { named, spot, time, before: true });
-                    }
+                None | Some(Event::Opened(None)) => {}
+                Some(Event::Opened(Some(named))) => {
+                    self.claim(Claim { named, spot, time, before: true });
                 }
                 Some(Event::Signed { closes, jws }) => {
                     self.checkpoint(index, &seen, closes, &jws, time);

@@ -94,7 +94,7 @@ fn kinds(report: &Value) -> String {
 fn finds_nothing_in_logs_as_they_were_written() {
     let records = log(&key());
     let (first, last) = records.split_at(15);
-    let cases: Vec<(&str, Vec<(&str, Vec<u8>)>)> = vec![
+    let cases = [
         ("plain", vec![("a.log", text(&records, line))]),
         ("json", vec![("a.log", text(&records, json_line))]),
         ("gzip", vec![("a.log.gz", gzip(&text(&records, line)))]),
@@ -319,7 +319,7 @@ fn judges_the_time_and_the_keys() {
     let records = log(&key());
     let open: Vec<String> = records[..records.len() - 2].to_vec();
     let since = time(0);
-    let cases: Vec<(&str, &[String], Vec<&str>, i32, &str)> = vec![
+    let cases = [
         ("since", &records, vec!["--since", &since], 0, ""),
         ("replayed", &records, vec!["--since", "2026-11-26T00:00:00Z"], 1, "replayed"),
         ("late", &records, vec!["--since", "2026-11-24T00:00:00Z"], 1, "begins_late"),
