@@ -154,7 +154,7 @@ impl<'a> Verifier<'a> {
                     self.claim(Claim { named, spot, time, before: true });
                 }
                 Some(Event::Signed { closes, jws }) => {
-                    self.checkpoint(index, &seen, closes, &jws, time);
+                    self.checkpoint(index, &seen, closes, &jws);
                 }
             }
         }
@@ -265,14 +265,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Verifies a checkpoint, and what it says.
-    fn checkpoint(
-        &mut self,
-        index: usize,
-        seen: &Seen,
-        closes: bool,
-        jws: &str,
-        time: Option<Stamp>,
-    ) {
+    fn checkpoint(&mut self, index: usize, seen: &Seen, closes: bool, jws: &str) {
         let said = (self.check)(jws).and_then(|payload| {
             Checkpoint::parse(&payload)
                 .ok_or_else(|| "it does not say what a checkpoint says".into())
@@ -306,10 +299,10 @@ impl<'a> Verifier<'a> {
         }
         chain.checkpoints += 1;
         chain.signed = chain.signed.max(Some(last));
-        chain.shown_until = chain.shown_until.max(time);
+        chain.shown_until = chain.shown_until.max(Some(said.time));
         chain.closed |= closes;
         for named in said.heads {
-            self.claim(Claim { named, spot: seen.spot, time, before: false });
+            self.claim(Claim { named, spot: seen.spot, time: Some(said.time), before: false });
         }
     }
 

@@ -332,6 +332,13 @@ fn judges_the_time_and_the_keys() {
         let (got, report, _) = run("times", &[("a.log", text(records, line))], &arguments);
         assert_eq!((got, kinds(&report).as_str()), (code, want), "{name}: {report}");
     }
+    // Cut after a checkpoint, whose record is then dated forward: what counts is when it was signed.
+    let end = records.iter().position(|record| record.contains("audit-checkpoint")).unwrap();
+    let mut cut = records[..=end].to_vec();
+    cut[end] = cut[end].replace(&time(9), &time(18));
+    let arguments = ["--key", "key.pem", "--until", &time(18)];
+    let (_, report, _) = run("times", &[("a.log", text(&cut, line))], &arguments);
+    assert_eq!(kinds(&report), "not_closed");
     let file = [("a.log", text(&records, line))];
     let (code, report, _) = run("keys", &file, &["--without-key"]);
     assert_eq!((code, &report["signatures_verified"]), (0, &false.into()));
@@ -340,11 +347,7 @@ fn judges_the_time_and_the_keys() {
     let (code, _, stderr) = run("keys", &file, &["--key", "a.log"]);
     assert!(code == 2 && stderr.contains("a.log"), "{stderr}");
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","kid":"z","x":"6kqXUkSp1sYkCYzqRdRNB5gWWzZGKPyWDoGmMmPS_to"}"#;
-    let (code, report, _) = run(
-        "keys",
-        &[("a.log", file[0].1.clone())],
-        &["--key", folder("keys").join("jwk.json").to_str().unwrap()],
-    );
+    let (code, report, _) = run("keys", &[("a.log", file[0].1.clone())], &["--key", "absent.json"]);
     assert_eq!(code, 2, "{report}");
     std::fs::write(folder("keys").join("jwk.json"), jwk).unwrap();
     let (code, report, _) = run("keys", &file, &["--key", "jwk.json"]);
