@@ -1,6 +1,7 @@
 //! What ties a record to its chain: its last members, and the checkpoint that some records carry.
 
 use super::digest::{self, Head};
+use crate::time::Timestamp;
 use serde_json::Value;
 
 /// The last members of a chained record.
@@ -128,6 +129,8 @@ impl Named {
 pub struct Checkpoint {
     /// The record right before it.
     pub last: Named,
+    /// When it was signed, `iat`: the time of the record around it is not signed yet.
+    pub time: Stamp,
     /// Whether it closes the chain.
     pub closed: bool,
     /// The other chains of the process.
@@ -152,6 +155,7 @@ impl Checkpoint {
                 seq: value.get("seq")?.as_u64()?,
                 head: digest::parse(text("head")?)?,
             },
+            time: Stamp::parse(&Timestamp::from_secs(value.get("iat")?.as_u64()?).to_string())?,
             closed: value.get("closed")?.as_bool()?,
             heads,
         })

@@ -149,14 +149,12 @@ impl<'a> Verifier<'a> {
         if fits {
             self.claimed(link.chain, &seen);
             match Event::of(record) {
-                None => {}
-                Some(Event::Opened(before)) => {
-                    if let Some(named) = before {
-                        self.claim(Claim { named, spot, time, before: true });
-                    }
+                None | Some(Event::Opened(None)) => {}
+                Some(Event::Opened(Some(named))) => {
+                    self.claim(Claim { named, spot, time, before: true });
                 }
                 Some(Event::Signed { closes, jws }) => {
-                    self.checkpoint(index, &seen, closes, &jws, time);
+                    self.checkpoint(index, &seen, closes, &jws);
                 }
             }
         }
@@ -267,14 +265,7 @@ impl<'a> Verifier<'a> {
     }
 
     /// Verifies a checkpoint, and what it says.
-    fn checkpoint(
-        &mut self,
-        index: usize,
-        seen: &Seen,
-        closes: bool,
-        jws: &str,
-        time: Option<Stamp>,
-    ) {
+    fn checkpoint(&mut self, index: usize, seen: &Seen, closes: bool, jws: &str) {
         let said = (self.check)(jws).and_then(|payload| {
             Checkpoint::parse(&payload)
                 .ok_or_else(|| "it does not say what a checkpoint says".into())
@@ -308,10 +299,10 @@ impl<'a> Verifier<'a> {
         }
         chain.checkpoints += 1;
         chain.signed = chain.signed.max(Some(last));
-        chain.shown_until = chain.shown_until.max(time);
+        chain.shown_until = chain.shown_until.max(Some(said.time));
         chain.closed |= closes;
         for named in said.heads {
-            self.claim(Claim { named, spot: seen.spot, time, before: false });
+            self.claim(Claim { named, spot: seen.spot, time: Some(said.time), before: false });
         }
     }
 

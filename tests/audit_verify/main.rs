@@ -94,7 +94,7 @@ fn kinds(report: &Value) -> String {
 fn finds_nothing_in_logs_as_they_were_written() {
     let records = log(&key());
     let (first, last) = records.split_at(15);
-    let cases: Vec<(&str, Vec<(&str, Vec<u8>)>)> = vec![
+    let cases = [
         ("plain", vec![("a.log", text(&records, line))]),
         ("json", vec![("a.log", text(&records, json_line))]),
         ("gzip", vec![("a.log.gz", gzip(&text(&records, line)))]),
@@ -319,7 +319,7 @@ fn judges_the_time_and_the_keys() {
     let records = log(&key());
     let open: Vec<String> = records[..records.len() - 2].to_vec();
     let since = time(0);
-    let cases: Vec<(&str, &[String], Vec<&str>, i32, &str)> = vec![
+    let cases = [
         ("since", &records, vec!["--since", &since], 0, ""),
         ("replayed", &records, vec!["--since", "2026-11-26T00:00:00Z"], 1, "replayed"),
         ("late", &records, vec!["--since", "2026-11-24T00:00:00Z"], 1, "begins_late"),
@@ -332,6 +332,13 @@ fn judges_the_time_and_the_keys() {
         let (got, report, _) = run("times", &[("a.log", text(records, line))], &arguments);
         assert_eq!((got, kinds(&report).as_str()), (code, want), "{name}: {report}");
     }
+    // Cut after a checkpoint, whose record is then dated forward: what counts is when it was signed.
+    let end = records.iter().position(|record| record.contains("audit-checkpoint")).unwrap();
+    let mut cut = records[..=end].to_vec();
+    cut[end] = cut[end].replace(&time(9), &time(18));
+    let arguments = ["--key", "key.pem", "--until", &time(18)];
+    let (_, report, _) = run("times", &[("a.log", text(&cut, line))], &arguments);
+    assert_eq!(kinds(&report), "not_closed");
     let file = [("a.log", text(&records, line))];
     let (code, report, _) = run("keys", &file, &["--without-key"]);
     assert_eq!((code, &report["signatures_verified"]), (0, &false.into()));
@@ -340,11 +347,7 @@ fn judges_the_time_and_the_keys() {
     let (code, _, stderr) = run("keys", &file, &["--key", "a.log"]);
     assert!(code == 2 && stderr.contains("a.log"), "{stderr}");
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","kid":"z","x":"6kqXUkSp1sYkCYzqRdRNB5gWWzZGKPyWDoGmMmPS_to"}"#;
-    let (code, report, _) = run(
-        "keys",
-        &[("a.log", file[0].1.clone())],
-        &["--key", folder("keys").join("jwk.json").to_str().unwrap()],
-    );
+    let (code, report, _) = run("keys", &[("a.log", file[0].1.clone())], &["--key", "absent.json"]);
     assert_eq!(code, 2, "{report}");
     std::fs::write(folder("keys").join("jwk.json"), jwk).unwrap();
     let (code, report, _) = run("keys", &file, &["--key", "jwk.json"]);

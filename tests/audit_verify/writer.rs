@@ -82,17 +82,20 @@ impl Chain {
     ) -> String {
         let payload = json!({"chain": self.id, "seq": self.seq - 1, "head": self.prev, "closed": closed,
             "heads": heads});
-        let jws = jws(key, payload, typ);
+        let jws = jws(key, payload, typ, second);
         let action = if closed { "audit-closed" } else { "audit-checkpoint" };
         self.write(second, action, &format!("\"claimgate.checkpoint\":\"{jws}\""))
     }
 }
 
-fn jws(key: &Ed25519KeyPair, payload: Value, typ: &str) -> String {
-    let claims = jwt_simple::claims::Claims::with_custom_claims(
+fn jws(key: &Ed25519KeyPair, payload: Value, typ: &str, second: u64) -> String {
+    let mut claims = jwt_simple::claims::Claims::with_custom_claims(
         payload,
         jwt_simple::prelude::Duration::from_mins(1),
     );
+    // 2026-11-25T10:00:00Z.
+    let signed = jwt_simple::prelude::Duration::from_secs(1_795_600_800 + second);
+    (claims.issued_at, claims.expires_at, claims.invalid_before) = (Some(signed), None, None);
     let options =
         HeaderOptions { signature_type: Some(typ.to_owned()), ..HeaderOptions::default() };
     key.sign_with_options(claims, &options).unwrap()
