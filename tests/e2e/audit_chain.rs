@@ -1,6 +1,7 @@
 //! The chain of audit records, over workers, reloads and ends.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -56,6 +57,53 @@ fn check(records: &[(String, Value)], key: &Ed25519PublicKey) -> Vec<Value> {
         }
     }
     checkpoints
+}
+
+/// What `claimgate audit verify` says of these parts of a log, given in the wrong order.
+fn verify(parts: &[String], key: &Ed25519PublicKey) -> (i32, String) {
+    let folder = crate::harness::envoy::new_folder();
+    let pem = folder.join("audit.pem");
+    std::fs::write(&pem, key.to_pem()).unwrap();
+    let own = || env!("CARGO_BIN_EXE_claimgate").into();
+    let mut command = Command::new(std::env::var_os("CLAIMGATE").unwrap_or_else(own));
+    command.args(["audit", "verify", "--key"]).arg(pem);
+    for (number, part) in parts.iter().enumerate().rev() {
+        let file = folder.join(format!("envoy.log.{number}"));
+        std::fs::write(&file, part).unwrap();
+        command.arg(file);
+    }
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn a_log_with_workers_reloads_restarts_and_rotation_verifies_and_an_edited_one_does_not() {
+    let (setup, key) = chained("1s");
+    let setup = setup.pushed().workers(2);
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let proxy = Proxy::start(setup.clone());
+        load(&proxy, 10);
+        let routes = json!([{"name": "logs-2", "paths": ["/logs/**"]}]);
+        let config = changed(setup.config().clone(), json!({"routes": routes}));
+        proxy.push_setup(&setup.with_config(config)).unwrap();
+        load(&proxy, 10);
+        std::thread::sleep(Duration::from_millis(2200));
+        load(&proxy, 10);
+        let log = proxy.envoy.log.clone();
+        drop(proxy);
+        lines.extend(log.lines());
+    }
+    let part = |lines: &[String]| lines.join("\n") + "\n";
+    let (first, second) = lines.split_at(lines.len() / 3);
+    let (status, said) = verify(&[part(first), part(second)], &key);
+    assert_eq!(status, 0, "{said}");
+    let middle = lines.iter().rposition(|line| line.contains("token_missing")).unwrap();
+    let mut edited = lines.clone();
+    edited[middle] = edited[middle].replace("token_missing", "token_expired");
+    let (status, said) = verify(&[part(&edited)], &key);
+    assert!(status == 1 && said.contains("altered"), "{said}");
 }
 
 fn load(proxy: &Proxy, requests: usize) {

@@ -93,6 +93,11 @@ impl Log {
             .collect()
     }
 
+    /// Every line so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.state.lock().unwrap().lines.clone()
+    }
+
     /// The texts of all audit records so far.
     pub fn records(&self) -> Vec<String> {
         let state = self.state.lock().unwrap();
