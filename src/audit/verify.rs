@@ -141,7 +141,7 @@ impl<'a> Verifier<'a> {
         let index = match self.places.get(link.chain) {
             Some(index) => *index,
             None => {
-                self.begin(&link, spot, time, before);
+                self.begin(&link, spot, time, before, lasted(record));
                 self.report.chains.len().saturating_sub(1)
             }
         };
@@ -160,7 +160,14 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn begin(&mut self, link: &Link<'_>, spot: Spot, time: Option<Stamp>, before: Option<Stamp>) {
+    fn begin(
+        &mut self,
+        link: &Link<'_>,
+        spot: Spot,
+        time: Option<Stamp>,
+        before: Option<Stamp>,
+        lasted: u64,
+    ) {
         self.places.insert(link.chain.to_owned(), self.report.chains.len());
         let middle = link.seq > 0;
         self.report.chains.push(Chain {
@@ -180,6 +187,8 @@ impl<'a> Verifier<'a> {
             gaps: if middle { vec![(0, link.seq - 1, spot)] } else { Vec::new() },
         });
         let late = before.zip(time).map_or(0, |(before, time)| before.since(&time));
+        // A record has the time when its stream began, and is written when that ends.
+        let late = late.saturating_sub(lasted);
         if late > LATE {
             let message = format!("a chain begins here {late} s before records that come earlier");
             self.add(Kind::Replayed, Some(spot), Some((link.chain, link.seq)), message);
@@ -470,4 +479,11 @@ impl<'a> Verifier<'a> {
             self.report.completeness.add(finding);
         }
     }
+}
+
+/// How many seconds the stream of a record was open.
+fn lasted(record: &str) -> u64 {
+    let nanos = record.split_once("\"event.duration\":").map_or("", |(_, rest)| rest);
+    let end = nanos.find(|c: char| !c.is_ascii_digit()).unwrap_or(nanos.len());
+    nanos.get(..end).and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0) / 1_000_000_000
 }

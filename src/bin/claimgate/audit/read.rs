@@ -84,19 +84,23 @@ fn in_order(paths: &[String]) -> Result<Vec<&str>, Failure> {
     Ok(keyed.into_iter().map(|(_, _, path)| path).collect())
 }
 
-/// The `@timestamp` of a file's first record. All are of one form, so that their texts compare as they do.
+/// How many records at the beginning of a file say when it begins: a record has the time when its stream began, and
+/// some of them were open for long.
+const FIRST: usize = 64;
+
+/// The latest `@timestamp` of a file's first records. All are of one form, so that their texts compare as they do.
 fn first(path: &str) -> Result<Option<String>, Failure> {
-    let mut first = None;
+    let (mut latest, mut seen) = (None, 0);
     let done = lines(open(path, &Rc::default())?, &mut |bytes| {
         let mut unescaped = String::new();
-        let Some(Found::Record(text)) = record(bytes, &mut unescaped) else {
-            return ControlFlow::Continue(());
-        };
-        first = timestamp(text).map(str::to_owned);
-        if first.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if let Some(Found::Record(text)) = record(bytes, &mut unescaped) {
+            latest = latest.take().max(timestamp(text).map(str::to_owned));
+            seen += 1;
+        }
+        if seen == FIRST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     done.map_err(|error| told(path, &error))?;
-    Ok(first)
+    Ok(latest)
 }
 
 /// The value of `@timestamp`, which no escape is in.

@@ -120,14 +120,15 @@ fn plot(title: &str, spans: &BTreeMap<String, Span>, of: impl Fn(&Span) -> (u64,
             );
         }
     }
-    let ends = [(values.first(), 0.0, "start"), (values.last(), WIDTH, "end")];
-    for (value, x, anchor) in ends.into_iter().take(if values.len() > 1 { 2 } else { 1 }) {
-        let time = value.map_or("nothing", |(time, _)| time);
-        let _ = write!(
-            svg,
-            "<text x=\"{x}\" y=\"212\" text-anchor=\"{anchor}\">{}</text>",
-            escape(time).replace('T', " ")
-        );
+    let (first, last) = (values.first(), values.last());
+    if let Some(((first, _), (last, _))) = first.zip(last) {
+        let span = if first == last {
+            escape(first)
+        } else {
+            format!("{} to {}", escape(first), escape(last))
+        };
+        // Writing to a String does not fail.
+        let _ = write!(svg, "<text x=\"0\" y=\"212\">{}</text>", span.replace('T', " "));
     }
     svg + "</svg></section>"
 }
