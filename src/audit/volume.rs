@@ -24,7 +24,7 @@ impl Share {
         }
         // 2^64: the product stays below it.
         (rate > 0.0 && rate < 1.0)
-            .then(|| Self::Below((rate * 18_446_744_073_709_551_616.0) as u64))
+            .then_some(Self::Below((rate * 18_446_744_073_709_551_616.0) as u64))
     }
 }
 

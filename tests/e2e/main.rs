@@ -14,6 +14,7 @@
 
 mod harness;
 
+mod access_logs;
 mod algorithms;
 mod audit;
 mod audit_chain;
@@ -31,6 +32,7 @@ mod host_safety;
 mod hostile;
 mod http2;
 mod identity;
+mod log_injection;
 mod metrics;
 mod modes;
 mod path_attacks;

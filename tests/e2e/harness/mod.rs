@@ -3,6 +3,7 @@
 pub mod bootstrap;
 pub mod bulk;
 pub mod certificate;
+pub mod collector;
 pub mod decoding;
 pub mod envoy;
 pub mod exchange;

@@ -11,7 +11,10 @@ use crate::Failure;
 use crate::output::Format;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
+
+/// How many bytes are read between two signs of progress: some tenths of a second's.
+const STEP: u64 = 16 << 20;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -63,25 +66,21 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
 /// How far it is, on standard error where that is a terminal.
 struct Progress {
     size: Option<u64>,
-    shown: Option<Instant>,
     terminal: bool,
-    records: u32,
+    /// How many bytes are read when it is shown next.
+    next: u64,
 }
 
 impl Progress {
     fn new(size: Option<u64>) -> Self {
-        Self { size, shown: None, terminal: std::io::stderr().is_terminal(), records: 0 }
+        Self { size, terminal: std::io::stderr().is_terminal(), next: STEP }
     }
 
     fn at(&mut self, read: u64) {
-        self.records = self.records.wrapping_add(1);
-        if !self.terminal || self.records % 4096 != 0 {
+        if !self.terminal || read < self.next {
             return;
         }
-        if self.shown.is_some_and(|shown| shown.elapsed() < Duration::from_millis(200)) {
-            return;
-        }
-        self.shown = Some(Instant::now());
+        self.next = read.saturating_add(STEP);
         let megabytes = |bytes: u64| bytes / 1_000_000;
         let shown = match self.size.filter(|size| *size > 0) {
             Some(size) => {
@@ -96,7 +95,7 @@ impl Progress {
     }
 
     fn end(&self) {
-        if self.shown.is_some() {
+        if self.next > STEP {
             let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
     }

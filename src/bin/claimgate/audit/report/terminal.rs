@@ -59,12 +59,7 @@ pub fn render(report: &Document) -> String {
             line(format!("{code:<28} {count:>9}  {}", bar(count, most)));
         }
     }
-    let plots: [(&str, &BTreeMap<String, Span>, fn(&Span) -> u64); 3] = [
-        ("Requests by hour (UTC)", &report.hours, |span| span.requests),
-        ("Refusals by hour (UTC)", &report.hours, |span| span.denied),
-        ("Invalid tokens by day (UTC)", &report.days, |span| span.invalid_tokens),
-    ];
-    for (title, spans, of) in plots {
+    for (title, spans, of) in plots(report) {
         let newest = spans.iter().skip(spans.len().saturating_sub(DRAWN));
         let values: Vec<(&String, u64)> = newest.map(|(time, span)| (time, of(span))).collect();
         let most = values.iter().map(|(_, value)| *value).max().unwrap_or(0);
@@ -81,6 +76,17 @@ pub fn render(report: &Document) -> String {
         }
     }
     out
+}
+
+/// What is drawn over time: a title, hours or days, and what of each.
+type Plot<'r> = (&'static str, &'r BTreeMap<String, Span>, fn(&Span) -> u64);
+
+fn plots(report: &Document) -> [Plot<'_>; 3] {
+    [
+        ("Requests by hour (UTC)", &report.hours, |span| span.requests),
+        ("Refusals by hour (UTC)", &report.hours, |span| span.denied),
+        ("Invalid tokens by day (UTC)", &report.days, |span| span.invalid_tokens),
+    ]
 }
 
 /// A bar in eighths of a character.
