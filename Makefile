@@ -2,7 +2,7 @@
 # Needs rustup, python3, make and a C compiler (Rust links with it).
 
 .DEFAULT_GOAL := help
-.PHONY: help build toolchain envoy demo run test bench measurers lint fuzz clean
+.PHONY: help build toolchain envoy demo run test rules bench measurers lint fuzz clean
 
 PYTHON ?= python3
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -46,6 +46,11 @@ test: build envoy ## every test: units, the filter in a real Envoy, the document
 	  cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
 
+rules: ## checks the alerting rules of examples/observability and runs their tests; promtool from PATH or Debian's package
+	@promtool="$$($(PYTHON) examples/observability/fetch.py | tail -n 1)" && test -n "$$promtool" \
+	  && "$$promtool" check rules examples/observability/rules/*.yml \
+	  && "$$promtool" test rules examples/observability/rules/tests/*.yml
+
 bench: measurers build ## writes BENCHMARKS.md: instructions, time and memory beside Envoy's own filters; ONLY=rs256,audit prints some rows
 	@test -n "$(strip $(ENVOY))" || $(PYTHON) envoy/fetch.py
 	ENVOY="$(or $(strip $(ENVOY)),$(FETCHED))" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" \
@@ -71,8 +76,8 @@ ifeq ($(FOUND),)
 	@$(PYTHON) envoy/fetch.py
 endif
 
-clean: ## removes target/, dist/ and .envoy/
-	rm -rf target dist .envoy
+clean: ## removes target/, dist/, .envoy/ and .prometheus/
+	rm -rf target dist .envoy .prometheus
 
 # What the benchmark counts and loads with. Envoy has to be a binary there: valgrind does not follow func-e.
 measurers:
