@@ -134,7 +134,7 @@ fn attack_by(proxy: &Proxy, address: std::net::SocketAddr) {
             let before = proxy.envoy.log.audits(|_| true).len();
             // Envoy itself refuses what HTTP does not let a client send, with or without an answer.
             let Ok(exchange) = proxy.try_send(address, request) else { continue };
-            if exchange.response.status == 400 && exchange.problem().is_none() {
+            if exchange.outcome().starts_with("HTTP ") {
                 continue;
             }
             let shown = attack.escape_debug();
