@@ -44,10 +44,16 @@ fn tail<'a>(text: &'a str, end: &str, length: usize, name: &str) -> Option<(&'a 
 pub struct Stamp([u8; 24]);
 
 impl Stamp {
-    /// The stamp of this text; `None` where it is no such moment.
+    /// The stamp of this text; `None` where it has another form: it would not compare as these do, and might hold what a
+    /// terminal takes for an order.
     pub fn parse(text: &str) -> Option<Self> {
-        (text.ends_with('Z') && text.is_ascii()).then_some(())?;
-        text.as_bytes().try_into().ok().map(Self)
+        const FORM: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
+        let stamp: [u8; 24] = text.as_bytes().try_into().ok()?;
+        let fits = |(got, form): (&u8, &u8)| match form {
+            b'0' => got.is_ascii_digit(),
+            form => got == form,
+        };
+        stamp.iter().zip(FORM).all(fits).then_some(Self(stamp))
     }
 
     /// `@timestamp` of a record, if it has one.
@@ -165,6 +171,21 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn takes_moments_in_one_form_only() {
+        assert!(Stamp::parse("2026-11-25T10:00:00.000Z").is_some());
+        for wrong in [
+            "",
+            "2026-11-25T10:00:00Z",
+            "2026-11-25T10:00:00.000+",
+            "2026-11-25 10:00:00.000Z",
+            "2026-11-25T10:00:\u{1b}[2J00Z",
+            "2026-11-25T10:00:00.000Z\u{1b}",
+        ] {
+            assert_eq!(Stamp::parse(wrong), None, "{wrong:?}");
+        }
+    }
 
     #[test]
     fn reads_the_link_at_the_end() {

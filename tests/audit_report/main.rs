@@ -79,10 +79,17 @@ fn report(log: &str, arguments: &[&str]) -> (String, Value) {
     std::fs::write(&file, log).unwrap();
     let run = |format: &str| {
         let mut command = claimgate();
-        command.args(["audit", "report", "--format", format]).arg(&file).args(arguments);
+        // As on a terminal: to a pipe, escape sequences are taken out.
+        command
+            .args(["--color", "always"])
+            .args(["audit", "report", "--format", format])
+            .arg(&file)
+            .args(arguments);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let shown = String::from_utf8(output.stdout).unwrap();
+        // The heads of tables are bold.
+        shown.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "")
     };
     (run("human"), serde_json::from_str(&run("json")).unwrap())
 }
@@ -138,6 +145,17 @@ fn counts_who_did_what() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_what_it_says() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/audit-report.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let block = |kind: &str| {
+        let (_, rest) = page.split_once(&format!("```{kind}\n")).unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    assert_eq!(report(&block("log"), &["--top=10"]).0, block("text"));
+}
+
+#[test]
 fn counts_a_span_of_time() {
     let span = ["--since", "2026-11-25T11:00:00Z", "--until", "2026-11-25T12:00:00Z"];
     assert_eq!(report(&sample(), &span).1["requests"], 11);
@@ -151,10 +169,13 @@ fn counts_a_span_of_time() {
 fn nothing_in_a_log_reaches_a_terminal_or_a_page() {
     let hostile = "</td><script>alert(1)</script>\u{1b}[2J\u{202e}\"'&";
     let log = line(json!({"user.id": hostile, "url.path": hostile, "claimgate.route": hostile}))
-        + &denied("token_expired", json!({"client.ip": hostile, "event.code": hostile}));
+        + &denied("token_expired", json!({"client.ip": hostile, "event.code": hostile}))
+        + &line(json!({"@timestamp": format!("2026-11-25T10:00:00.000Z{hostile}")}))
+        + &line(json!({"@timestamp": "2026-11-25T10:00:\u{1b}[2J0Z"}));
     let page = folder("hostile").join("page.html");
-    let (text, _) = report(&log, &["--html", page.to_str().unwrap()]);
+    let (text, counted) = report(&log, &["--html", page.to_str().unwrap()]);
     let html = std::fs::read_to_string(page).unwrap();
+    assert_eq!((&counted["requests"], &counted["unreadable"]), (&json!(2), &json!(2)));
     for shown in [&text, &html] {
         assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
     }

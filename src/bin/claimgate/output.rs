@@ -136,6 +136,35 @@ pub fn color(choice: clap::ColorChoice) {
     .write_global();
 }
 
+/// A document on one line, with nothing in it that a terminal takes for an order or that turns text around: what JSON
+/// leaves as it is of these stands within its strings only, where an escape says the same.
 fn json(document: &impl Serialize) -> String {
-    serde_json::to_string(document).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+    let json = serde_json::to_string(document)
+        .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
+    let odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if !json.contains(odd) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if odd(c) {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_orders_no_terminal_about() {
+        let text = "a\u{1b}\u{9b}\u{202e}\u{e4}";
+        let shown = json(&text);
+        assert_eq!(shown, "\"a\\u001b\\u009b\\u202e\u{e4}\"");
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+    }
 }

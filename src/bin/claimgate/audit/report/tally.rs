@@ -1,6 +1,7 @@
 //! What is counted of each record.
 
 use super::counts::Counts;
+use claimgate::audit::link::Stamp;
 use claimgate::response::Code;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -76,7 +77,8 @@ impl Tally {
             return;
         };
         let time = &*record.timestamp;
-        let (Some(hour), Some(day)) = (time.get(..13), time.get(..10)) else {
+        let whole = Stamp::parse(time).is_some();
+        let (true, Some(hour), Some(day)) = (whole, time.get(..13), time.get(..10)) else {
             self.unreadable += 1;
             return;
         };

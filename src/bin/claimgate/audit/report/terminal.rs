@@ -20,8 +20,8 @@ pub fn render(report: &Document) -> String {
     let mut line = |text: String| {
         let _ = writeln!(out, "{text}");
     };
-    let (first, last) = (report.first.as_deref(), report.last.as_deref());
-    line(format!("{} to {}", first.unwrap_or("-"), last.unwrap_or("-")));
+    let time = |time: &Option<String>| visible(time.as_deref().unwrap_or("-"));
+    line(format!("{} to {}", time(&report.first), time(&report.last)));
     line(format!(
         "{} requests: {} allowed, {} denied; {} with an invalid token; {} would be denied but for shadow mode",
         report.requests, report.allowed, report.denied, report.invalid_tokens, report.shadow_denied
