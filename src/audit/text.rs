@@ -165,57 +165,59 @@ fn is_plain(text: &str) -> bool {
 /// A text with every JSON Web Token in it cut out, wherever a client put one: `eyJ` is how base64url
 /// of `{"` begins, and three segments make a token.
 pub fn without_tokens(text: &str) -> Cow<'_, str> {
-    let token = |rest: &str| {
-        let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        let end = rest.find(|c| !inside(c)).unwrap_or(rest.len());
-        rest.get(..end).filter(|run| run.matches('.').count() >= 2).map(str::len)
-    };
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("eyJ") {
+    let (mut rest, mut kept) = (text, text);
+    // Run by run of what a token is made of, so that however often `eyJ` stands in it each byte is looked at a few times.
+    while let Some((before, _)) = rest.split_once("eyJ") {
         let start = rest.get(before.len()..).unwrap_or_default();
-        out.push_str(before);
-        match token(start) {
-            Some(length) => {
-                out.push_str("[token]");
-                rest = start.get(length..).unwrap_or_default();
-            }
-            None => {
-                out.push_str("eyJ");
-                rest = after;
-            }
+        let (run, after) = start.split_at(start.find(|c| !inside(c)).unwrap_or(start.len()));
+        // No later beginning in the run has more segments after it.
+        if run.bytes().filter(|byte| *byte == b'.').count() >= 2 {
+            let length = kept.len() - start.len();
+            out.push_str(kept.get(..length).unwrap_or_default());
+            out.push_str("[token]");
+            kept = after;
         }
+        rest = after;
     }
-    if out.is_empty() && rest.len() == text.len() {
+    if kept.len() == text.len() {
         return Cow::Borrowed(text);
     }
-    out.push_str(rest);
+    out.push_str(kept);
     Cow::Owned(out)
 }
 
-/// A JSON string that no reader of a log can take for something else: besides what JSON escapes,
-/// also DEL, the C1 controls and the Unicode line ends. A text that is cut ends in an ellipsis.
+/// A JSON string that no reader of a log can take for something else. A text that is cut ends in an ellipsis.
 fn quote(text: &str) -> String {
-    let cut = text.len() > MAX_TEXT;
-    let mut kept = text;
-    if cut {
-        let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        kept = text.get(..end).unwrap_or_default();
+    if text.len() <= MAX_TEXT {
+        return without_misleading(Value::from(text).to_string());
     }
-    let mut json = Value::from(kept).to_string();
-    if cut {
-        json.pop();
-        json.push_str("\u{2026}\"");
-    }
-    let odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}');
-    if !json.contains(odd) {
+    let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let mut json = Value::from(text.get(..end).unwrap_or_default()).to_string();
+    json.pop();
+    json.push_str("\u{2026}\"");
+    without_misleading(json)
+}
+
+/// Whether a terminal or a reader takes this character for something other than text: controls, line ends, and what turns
+/// the direction of text around or takes no room.
+pub fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The same JSON, on one line, with nothing in it that [`misleads`]: what JSON leaves as it is of these stands within its
+/// strings only, where an escape says the same.
+pub fn without_misleading(json: String) -> String {
+    if !json.contains(misleads) {
         return json;
     }
-    let mut escaped = String::with_capacity(json.len() + 8);
+    let mut escaped = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        if odd(c) {
+        if misleads(c) {
             // Writing to a String does not fail.
-            let _ = write!(escaped, "\\u{:04x}", c as u32);
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
         }
@@ -234,6 +236,7 @@ mod tests {
             ("a\"b\\c", r#""a\"b\\c""#.to_owned()),
             ("a\r\nclaimgate_audit {}", r#""a\r\nclaimgate_audit {}""#.to_owned()),
             ("\u{1b}[2J\u{7f}\u{9b}\u{2028}", r#""\u001b[2J\u007f\u009b\u2028""#.to_owned()),
+            ("a\u{202e}b\u{200b}", r#""a\u202eb\u200b""#.to_owned()),
             (&"\u{e4}".repeat(2000), format!("\"{}\u{2026}\"", "\u{e4}".repeat(1024))),
         ];
         for (text, want) in cases {
@@ -250,9 +253,19 @@ mod tests {
             ("eyJh.eyJi.", "[token]"),
             ("/a/eyJh/eyJi.x", "/a/eyJh/eyJi.x"),
             ("eyJeyJa.b.c", "[token]"),
+            ("eyJa.b eyJa.b.c/eyJ eyJ.eyJ.eyJ", "eyJa.b [token]/eyJ [token]"),
+            ("\u{e4}eyJa.b.c\u{e4}", "\u{e4}[token]\u{e4}"),
         ];
         for (text, want) in cases {
             assert_eq!(without_tokens(text), want);
         }
+    }
+
+    #[test]
+    fn what_looks_like_many_tokens_is_looked_at_once() {
+        // Looked at from each beginning anew, this would take hours.
+        let many = "eyJ".repeat(1_000_000);
+        assert_eq!(without_tokens(&many), many);
+        assert_eq!(without_tokens(&format!("{many}.a.b")), "[token]");
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::lines::At;
 use anstyle::{AnsiColor, Style};
+use claimgate::audit::text::without_misleading;
 use serde::Serialize;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -136,24 +137,10 @@ pub fn color(choice: clap::ColorChoice) {
     .write_global();
 }
 
-/// A document on one line, with nothing in it that a terminal takes for an order or that turns text around: what JSON
-/// leaves as it is of these stands within its strings only, where an escape says the same.
+/// A document on one line, with nothing in it that a terminal takes for an order.
 fn json(document: &impl Serialize) -> String {
-    let json = serde_json::to_string(document)
-        .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"));
-    let odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if !json.contains(odd) {
-        return json;
-    }
-    let mut escaped = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if odd(c) {
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
+    let json = serde_json::to_string(document);
+    without_misleading(json.unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}")))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::document::Document;
 use super::tally::Span;
 use crate::table::Table;
+use claimgate::audit::text::misleads;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -106,9 +107,7 @@ pub fn visible(name: &str) -> String {
             shown.push('…');
             break;
         }
-        // What turns the direction of text around, or takes no room, is no control character.
-        let odd = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-        if c.is_control() || odd {
+        if misleads(c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
