@@ -2,6 +2,7 @@
 //! closes all that stands before it.
 
 use super::digest;
+use super::link::Named;
 use super::record::{Internal, MARKER};
 use super::sign::Signer;
 use super::text::Members;
@@ -19,58 +20,14 @@ pub struct Integrity {
     pub checkpoint: Duration,
 }
 
-/// The newest record of a chain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The id of the chain.
-    pub chain: Box<str>,
-    /// The record's number.
-    pub seq: u64,
-    /// The record's digest.
-    pub digest: Box<str>,
-}
-
-/// `chain:seq:digest`.
-impl std::fmt::Display for Head {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.chain, self.seq, self.digest)
-    }
-}
-
-impl std::str::FromStr for Head {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.split(':');
-        let (Some(chain), Some(seq), Some(digest), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(());
-        };
-        let seq = seq.parse().map_err(|_| ())?;
-        Ok(Self { chain: chain.into(), seq, digest: digest.into() })
-    }
-}
-
-/// What is signed.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub struct Checkpoint {
-    /// The id of the chain.
-    pub chain: String,
-    /// The number of the record before this one.
-    pub seq: u64,
-    /// Its digest.
-    pub head: String,
-    /// Whether no record follows.
-    pub closed: bool,
-    /// The heads of the other chains of the same process, as [`Head`] prints them.
-    pub heads: Vec<String>,
-}
+/// How many intervals pass before a chain without news is signed again: that shows until when it lived, and that nothing
+/// is cut off.
+const IDLE: u32 = 30;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Chain {
-    head: Head,
+    head: Named,
     /// What stands before a record's number: the same for every record.
     before_number: String,
     /// How many records there are, and how many there were at the last checkpoint.
@@ -85,13 +42,13 @@ impl Chain {
         id: [u8; 16],
         integrity: &Integrity,
         internal: &Internal<'_>,
-        before: Option<&Head>,
+        before: Option<&Named>,
         now: Timestamp,
     ) -> (Self, String) {
         let id = URL_SAFE_NO_PAD.encode(id);
         let mut chain = Self {
             before_number: format!(",\"claimgate.chain\":\"{id}\",\"claimgate.seq\":"),
-            head: Head { chain: id.into(), seq: 0, digest: Box::default() },
+            head: Named { chain: id, seq: 0, head: digest::Head::default() },
             records: 0,
             signed: 0,
             checkpointed: now,
@@ -112,50 +69,48 @@ impl Chain {
         members.push(number.format(self.records));
         if self.records > 0 {
             members.push(",\"claimgate.prev\":\"");
-            members.push(&self.head.digest);
+            members.push(&digest::text(&self.head.head));
             members.push("\"");
         }
         let line = members.close();
         let record = line.strip_prefix(MARKER).unwrap_or(&line);
-        self.head.digest = digest::text(&digest::head(record)).into();
+        self.head.head = digest::head(record);
         self.head.seq = self.records;
         self.records += 1;
         line
     }
 
     /// The newest record.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &Named {
         &self.head
     }
 
-    /// Whether there are records that a checkpoint is to close now.
+    /// Whether a checkpoint is to close what was recorded since the last one, or to show that nothing was.
     pub fn is_due(&self, integrity: &Integrity, now: Timestamp) -> bool {
+        let interval = integrity.checkpoint.as_nanos();
+        let news = self.signed < self.records;
+        let wait = if news { interval } else { interval * u128::from(IDLE) };
         let since = now.as_nanos().checked_sub(self.checkpointed.as_nanos());
         // A clock that was set back does not put a checkpoint off.
-        self.signed < self.records
-            && since.is_none_or(|nanos| u128::from(nanos) >= integrity.checkpoint.as_nanos())
+        since.is_none_or(|nanos| u128::from(nanos) >= wait)
     }
 
-    /// Writes a signed checkpoint, the last record where `closed`. `None` where it cannot be signed.
+    /// Writes a signed checkpoint, the last record where `closed`. `heads` are the other chains of the process, `dropped`
+    /// is how many records caps dropped since the last record. `None` where it cannot be signed.
     pub fn checkpoint(
         &mut self,
         integrity: &Integrity,
         internal: &Internal<'_>,
-        heads: &[Head],
+        heads: &[Named],
+        dropped: u64,
         closed: bool,
         now: Timestamp,
     ) -> Option<String> {
-        let checkpoint = Checkpoint {
-            chain: self.head.chain.to_string(),
-            seq: self.head.seq,
-            head: self.head.digest.to_string(),
-            closed,
-            heads: heads.iter().map(ToString::to_string).collect(),
-        };
-        let signed = integrity.signer.sign(&checkpoint, now.as_nanos() / 1_000_000_000)?;
+        let signed = integrity.signer.sign(&self.head, closed, heads, now)?;
         let (action, kind) =
             if closed { ("audit-closed", "end") } else { ("audit-checkpoint", "info") };
         let mut members = internal.members(action, kind, now);
+        members.dropped(dropped);
         // As it is: it is no token of anyone's, and what verifies needs all of it.
         members.raw("claimgate.checkpoint", &format!("\"{signed}\""));
         let line = self.seal(members);
@@ -181,11 +136,11 @@ mod tests {
         let integrity = Integrity { signer: signer(), checkpoint: Duration::from_secs(10) };
         let internal = Internal { filter: "edge", node: "n\"1" };
         let at = Timestamp::from_secs;
-        let before = Head { chain: "old".into(), seq: 8, digest: "x".into() };
+        let before = Named { chain: "old".into(), seq: 8, head: [1; 32] };
         let (mut chain, first) =
             Chain::open([7; 16], &integrity, &internal, Some(&before), at(1000));
         let (first_text, first) = record(&first);
-        assert_eq!(first["claimgate.before"], "old:8:x");
+        assert_eq!(first["claimgate.before"], before.to_string());
         assert_eq!(first["claimgate.seq"], 0);
         assert_eq!(first["claimgate.prev"], Value::Null);
         assert_eq!(first["service.node.name"], "n\"1");
@@ -195,11 +150,14 @@ mod tests {
         assert!(!chain.is_due(&integrity, at(1009)));
         assert!(chain.is_due(&integrity, at(1010)));
         assert!(chain.is_due(&integrity, at(1)), "the clock was set back");
-        let line = chain.checkpoint(&integrity, &internal, &[before], false, at(1010)).unwrap();
+        let heads = [before];
+        let line = chain.checkpoint(&integrity, &internal, &heads, 5, false, at(1010)).unwrap();
         let (_, checkpoint) = record(&line);
+        assert_eq!(checkpoint["claimgate.audit.dropped"], 5);
         assert_eq!(checkpoint["claimgate.seq"], 2);
         assert_eq!(checkpoint["claimgate.prev"], digest::text(&digest::head(second_text)));
-        assert!(!chain.is_due(&integrity, at(2000)), "nothing to sign");
-        assert_eq!(chain.head().to_string().parse(), Ok(chain.head().clone()));
+        assert!(!chain.is_due(&integrity, at(1309)), "nothing to sign");
+        assert!(chain.is_due(&integrity, at(1310)), "it lives");
+        assert_eq!(Named::parse(&chain.head().to_string()).as_ref(), Some(chain.head()));
     }
 }

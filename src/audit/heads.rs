@@ -3,7 +3,7 @@
 //! They lie where other plugins of the process can write too: a code that only who holds the signing key can make tells
 //! theirs from forged ones.
 
-use super::chain::Head;
+use super::link::Named;
 use super::sign::Signer;
 use std::fmt::Write as _;
 
@@ -73,18 +73,18 @@ pub struct Table(Vec<Entry>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    head: Head,
+    head: Named,
     ended: bool,
 }
 
 fn entry(line: &str) -> Option<Entry> {
     let (state, head) = line.split_once(' ')?;
-    Some(Entry { head: head.parse().ok()?, ended: state == "ended" })
+    Some(Entry { head: Named::parse(head)?, ended: state == "ended" })
 }
 
 impl Table {
     /// Tells of the newest record of a chain.
-    pub fn tell(&mut self, head: &Head, ended: bool) {
+    pub fn tell(&mut self, head: &Named, ended: bool) {
         self.0.retain(|entry| entry.head.chain != head.chain);
         self.0.push(Entry { head: head.clone(), ended });
         if self.0.len() > MAX_HEADS {
@@ -93,13 +93,13 @@ impl Table {
     }
 
     /// The chains but for this one.
-    pub fn others(&self, chain: &str) -> Vec<Head> {
+    pub fn others(&self, chain: &str) -> Vec<Named> {
         let heads = self.0.iter().map(|entry| &entry.head);
         heads.filter(|head| *head.chain != *chain).cloned().collect()
     }
 
     /// Takes out a chain that has ended, for the one that follows it to name.
-    pub fn take_ended(&mut self) -> Option<Head> {
+    pub fn take_ended(&mut self) -> Option<Named> {
         let index = self.0.iter().position(|entry| entry.ended)?;
         Some(self.0.remove(index).head)
     }
@@ -110,8 +110,8 @@ mod tests {
     use super::*;
     use crate::audit::sign::tests::signer;
 
-    fn head(chain: &str, seq: u64) -> Head {
-        Head { chain: chain.into(), seq, digest: "d".into() }
+    fn head(chain: &str, seq: u64) -> Named {
+        Named { chain: chain.into(), seq, head: [9; 32] }
     }
 
     #[test]

@@ -121,8 +121,16 @@ pub struct Named {
     pub head: Head,
 }
 
+/// `<chain>:<seq>:<head>`.
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.chain, self.seq, digest::text(&self.head))
+    }
+}
+
 impl Named {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what it is printed as; `None` where it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
         let (chain, rest) = text.split_once(':')?;
         let (seq, head) = rest.split_once(':')?;
         let (seq, head) = (seq.parse().ok()?, digest::parse(head)?);

@@ -12,8 +12,9 @@ pub mod text;
 pub mod verify;
 pub mod volume;
 
-pub use chain::{Chain, Head, Integrity};
+pub use chain::{Chain, Integrity};
 pub use heads::Heads;
+pub use link::Named;
 pub use record::{Candidate, Decision, Draft, End, Internal, NO_CODE, Shown, Verdict};
 pub use redact::Redaction;
 pub use text::{Members, without_tokens};

@@ -267,6 +267,13 @@ pub struct Shown<'s, 'r> {
 }
 
 impl Members {
+    /// How many records caps dropped before this one, if any.
+    pub fn dropped(&mut self, dropped: u64) {
+        if dropped > 0 {
+            self.number("claimgate.audit.dropped", dropped);
+        }
+    }
+
     fn request(&mut self, shown: &Shown<'_, '_>) {
         let request = shown.request;
         self.bytes("http.request.method", request.first(":method"));

@@ -1,6 +1,8 @@
 //! Signs checkpoints, with EdDSA by jwt-simple.
 
-use super::chain::Checkpoint;
+use super::digest;
+use super::link::Named;
+use crate::time::Timestamp;
 use jwt_simple::prelude::*;
 
 /// The `typ` of a checkpoint (RFC 8725 section 3.11): nothing else takes it for a token.
@@ -51,10 +53,17 @@ impl Signer {
         blake3::derive_key(purpose, &self.key.to_bytes())
     }
 
-    /// Signs a checkpoint at a time in seconds. `None` where it cannot be written.
-    pub(super) fn sign(&self, checkpoint: &Checkpoint, now: u64) -> Option<String> {
+    /// Signs that `last` is the newest record of its chain, or the last one, and that the other chains of the process
+    /// have come so far. `None` where that cannot be written.
+    pub(super) fn sign(
+        &self,
+        last: &Named,
+        closed: bool,
+        heads: &[Named],
+        now: Timestamp,
+    ) -> Option<String> {
         let claims = JWTClaims {
-            issued_at: Some(Duration::from_secs(now)),
+            issued_at: Some(Duration::from_secs(now.as_nanos() / 1_000_000_000)),
             expires_at: None,
             invalid_before: None,
             issuer: None,
@@ -62,12 +71,28 @@ impl Signer {
             audiences: None,
             jwt_id: None,
             nonce: None,
-            custom: checkpoint,
+            custom: Claims {
+                chain: &last.chain,
+                seq: last.seq,
+                head: digest::text(&last.head),
+                closed,
+                heads: heads.iter().map(ToString::to_string).collect(),
+            },
         };
         let options =
             HeaderOptions { signature_type: Some(TYPE.to_owned()), ..HeaderOptions::default() };
         self.key.sign_with_options(claims, &options).ok()
     }
+}
+
+/// What is signed, beside the time; [`super::link::Checkpoint`] reads it.
+#[derive(serde::Serialize)]
+struct Claims<'a> {
+    chain: &'a str,
+    seq: u64,
+    head: String,
+    closed: bool,
+    heads: Vec<String>,
 }
 
 /// Shows nothing of the key.
@@ -80,6 +105,9 @@ impl std::fmt::Debug for Signer {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::audit::link::{Checkpoint, Stamp};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     /// A new key.
     pub(in crate::audit) fn signer() -> Signer {
@@ -109,5 +137,23 @@ pub(super) mod tests {
         }
         let signer = Signer::parse(&pem, Some("1")).unwrap();
         assert_eq!(format!("{signer:?}"), "Signer { key_id: \"1\", .. }");
+    }
+
+    #[test]
+    fn what_is_signed_is_what_is_read() {
+        let pair = Ed25519KeyPair::generate();
+        let signer = Signer::parse(&pair.to_pem(), Some("1")).unwrap();
+        let named = |chain: &str, seq| Named { chain: chain.to_owned(), seq, head: [7; 32] };
+        let (last, heads) = (named("a", 3), vec![named("b", 8)]);
+        let jws = signer.sign(&last, true, &heads, Timestamp::from_secs(1000)).unwrap();
+        assert!(pair.public_key().verify_token::<NoCustomClaims>(&jws, None).is_ok());
+        let metadata = Token::decode_metadata(&jws).unwrap();
+        assert_eq!((metadata.key_id(), metadata.signature_type()), (Some("1"), Some(TYPE)));
+        let payload = URL_SAFE_NO_PAD.decode(jws.split('.').nth(1).unwrap()).unwrap();
+        let time = Stamp::parse("1970-01-01T00:16:40.000Z").unwrap();
+        assert_eq!(
+            Checkpoint::parse(&payload),
+            Some(Checkpoint { last, time, closed: true, heads })
+        );
     }
 }

@@ -3,8 +3,8 @@
 use super::host;
 use super::root::Gate;
 use crate::audit::heads::Table;
-use crate::audit::{Chain, Draft, End, Head, Heads, Integrity, Internal, Members, Settings};
-use crate::audit::{Share, Verdict, Volume};
+use crate::audit::{Chain, Draft, End, Heads, Integrity, Internal, Members, Named};
+use crate::audit::{Settings, Share, Verdict, Volume};
 use crate::metrics::AuditOutcome;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
@@ -122,10 +122,7 @@ impl Journal {
                 gate.count_audit(AuditOutcome::Dropped);
                 return;
             }
-            let dropped = volume.take_dropped();
-            if dropped > 0 {
-                record.number("claimgate.audit.dropped", dropped);
-            }
+            record.dropped(volume.take_dropped());
         }
         let integrity = settings.and_then(|settings| settings.integrity.as_ref());
         let line = match (integrity, self.chain.try_borrow_mut()) {
@@ -164,7 +161,8 @@ impl Journal {
         let own = chain.head().chain.clone();
         let heads = self.share(|table| table.others(&own)).unwrap_or_default();
         let internal = Internal { filter: gate.name(), node: &gate.node };
-        match chain.checkpoint(integrity, &internal, &heads, closed, now) {
+        let dropped = self.volume.try_borrow_mut().map_or(0, |mut volume| volume.take_dropped());
+        match chain.checkpoint(integrity, &internal, &heads, dropped, closed, now) {
             Some(line) => {
                 self.log(gate, &line);
             }
@@ -174,7 +172,7 @@ impl Journal {
     }
 
     /// Tells the other workers of a chain's newest record.
-    fn tell(&self, head: &Head, ended: bool) {
+    fn tell(&self, head: &Named, ended: bool) {
         self.share(|table| table.tell(head, ended));
     }
 

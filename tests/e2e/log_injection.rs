@@ -1,5 +1,6 @@
 //! What a client writes into the fields that are recorded stays text: one record a request, and never a second line.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::keys::P256;
 use crate::harness::log::audit_record;
-use crate::harness::{Exchange, Proxy, Request, Setup, Table, claims, eventually, filter};
+use crate::harness::{Exchange, Proxy, Request, Setup, Table, changed, claims, eventually, filter};
 
 static PROXY: LazyLock<Proxy> = LazyLock::new(start);
 
@@ -35,7 +36,8 @@ fn start() -> Proxy {
         {"name": "closed", "paths": ["/closed/**"]},
         {"name": "open", "paths": ["/open/**"], "token": "none"},
     ]);
-    Proxy::start(Setup::new(filter(routes)))
+    let audit = json!({"query": "plain", "claims": {"note": "plain", "tags": "plain", "\"}\nclaimgate_audit {": "plain"}});
+    Proxy::start(Setup::new(changed(filter(routes), json!({"audit": audit}))))
 }
 
 /// A break, a forged record, and a break again.
@@ -73,12 +75,19 @@ fn claims_stay_text() {
     let mut table = Table::new();
     for attack in attacks() {
         let shown = attack.escape_debug().to_string();
-        let token = claims().with("sub", attack.clone()).with("note", attack.clone())
-            .with("tags", json!([attack, {attack.clone(): attack}])).sign(&P256);
+        let tags = json!([attack, {attack.clone(): attack}]);
+        let token = claims().with("sub", attack.clone()).with("note", attack.clone()).with("tags", tags.clone())
+            .with("\"}\nclaimgate_audit {", attack.clone()).sign(&P256);
         let exchange = PROXY.send(Request::get("/closed/x").bearer(token));
         let record = sole(&exchange);
         table.row(format!("sub: {shown}"), record["user.id"].as_str().unwrap_or_default(), attack.as_str());
         let state = exchange.access();
+        for (place, shown_claims) in [("record", &record["claimgate.claims"]), ("state", &state["state"]["claims"])] {
+            table.row(format!("{place}, note: {shown}"), shown_claims["note"].as_str().unwrap_or_default(), attack.as_str());
+            table.row(format!("{place}, tags: {shown}"), shown_claims["tags"].to_string(), tags.to_string());
+            let odd = &shown_claims["\"}\nclaimgate_audit {"];
+            table.row(format!("{place}, an odd name: {shown}"), odd.as_str().unwrap_or_default(), attack.as_str());
+        }
         table.row(format!("filter state: {shown}"), state["state"]["subject"].as_str().unwrap_or_default(), attack.as_str());
     }
     table.check();
@@ -112,8 +121,9 @@ fn places(attack: &str) -> Vec<(&'static str, Request)> {
     let mut places = vec![
         ("path, encoded", Request::get(format!("/open/{encoded}"))),
         ("query, encoded", Request::get(format!("/open/x?q={encoded}"))),
-        ("path", Request::get([b"/open/", attack.as_bytes()].concat())),
-        ("query", Request::get([b"/open/x?q=", attack.as_bytes()].concat())),
+        // A space would end the target.
+        ("path", Request::get(format!("/open/{}", attack.replace(' ', "_")))),
+        ("query", Request::get(format!("/open/x?q={}", attack.replace(' ', "_")))),
         ("method", Request::new(attack, "/open/x")),
         ("authority", within.clone().host(attack)),
     ];
@@ -128,7 +138,7 @@ fn places(attack: &str) -> Vec<(&'static str, Request)> {
 
 /// Sends each attack in each place, by this way; every line of the log is then still one that the filter wrote.
 fn attack_by(proxy: &Proxy, address: std::net::SocketAddr) {
-    let mut reached = 0;
+    let mut reached: BTreeMap<&str, u32> = BTreeMap::new();
     for attack in attacks() {
         for (place, request) in places(&attack) {
             let before = proxy.envoy.log.audits(|_| true).len();
@@ -142,13 +152,14 @@ fn attack_by(proxy: &Proxy, address: std::net::SocketAddr) {
             let one = eventually(Duration::from_secs(5), || (records() > before).then_some(()));
             assert!(one.is_some(), "{place}: no record of {shown}");
             assert_eq!(records(), before + 1, "{place}: several records of {shown}");
-            reached += 1;
+            *reached.entry(place).or_default() += 1;
         }
     }
-    assert!(
-        reached > 60,
-        "Envoy refused too much for this to say anything: {reached} were recorded"
-    );
+    // HTTP lets a method be letters only, and Envoy an authority be one.
+    let places = places("");
+    let named = places.iter().map(|(place, _)| *place);
+    let silent: Vec<&str> = named.filter(|place| !reached.contains_key(place)).collect();
+    assert_eq!(silent, ["method", "authority"], "{reached:?}");
     assert_eq!(forgeries(proxy), 0);
     assert_eq!(broken(proxy), [""; 0]);
 }

@@ -3,15 +3,13 @@
 use crate::{Failure, read};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use claimgate::audit::sign::TYPE;
 use claimgate::json;
 use claimgate::token::Algorithm;
 use claimgate::token::key::{Key, KeySet, NoCandidate, parse_jwks, parse_pem};
 use claimgate::token::signature::{AlgorithmSet, Portable};
 use serde_json::{Value, json};
 use std::rc::Rc;
-
-/// `typ` of a checkpoint.
-const TYPE: &str = "claimgate-checkpoint+jwt";
 
 /// Reads files of keys: PEM, a JWK or a JWK Set.
 pub fn load(paths: &[String]) -> Result<KeySet, Failure> {

@@ -2,6 +2,7 @@
 //! held at a time is one buffer, however long the log is.
 
 use crate::Failure;
+use claimgate::audit::record::MARKER;
 use flate2::read::MultiGzDecoder;
 use memchr::{memchr_iter, memmem};
 use std::cell::Cell;
@@ -9,9 +10,6 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::ops::ControlFlow;
 use std::rc::Rc;
-
-/// What stands before a record in its line.
-const MARKER: &[u8] = b"claimgate_audit ";
 
 /// The longest line that is read, in bytes: Envoy's headers, and so a record, are far shorter.
 const MAX_LINE: usize = 1 << 20;
@@ -192,7 +190,7 @@ fn record<'a>(line: Option<&'a [u8]>, unescaped: &'a mut String) -> Option<Found
     let Some(line) = line else {
         return Some(Found::Unreadable("a line is longer than 1 MiB"));
     };
-    let at = memmem::find(line, MARKER)?;
+    let at = memmem::find(line, MARKER.as_bytes())?;
     let rest = line.get(at + MARKER.len()..)?.trim_ascii_end();
     let (b'{', members) = rest.split_first()? else { return None };
     let escaped = members.first() == Some(&b'\\');
