@@ -317,7 +317,8 @@ raw! {
         sign: Option<Secret>,
         /// The id of that key. Default: the `kid` of the JWK.
         key_id: Option<String>,
-        /// How often a signed checkpoint closes the chain so far. Default: 10s; between 1s and an hour.
+        /// How often a signed checkpoint closes what was recorded; each thirty times that where nothing was. Default: 10s; between
+        /// 1s and an hour.
         checkpoint: Option<String> as "schema::duration",
     }
 

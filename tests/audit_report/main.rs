@@ -162,7 +162,7 @@ fn counts_a_span_of_time() {
     let wrong =
         claimgate().args(["audit", "report", "-", "--since", "yesterday"]).output().unwrap();
     assert!(!wrong.status.success());
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("2026-11-25T00:00:00Z"));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("2026-11-25T10:00:00Z"));
 }
 
 #[test]

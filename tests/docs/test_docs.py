@@ -240,7 +240,9 @@ class Documents(unittest.TestCase):
                     with self.subTest(f"{name(document)}:{line}"), tempfile.TemporaryDirectory() as folder:
                         path = pathlib.Path(folder) / "claimgate.yaml"
                         path.write_text(text)
-                        environment = {**ENVIRONMENT, "AUDIT_HASH_KEY": "a key of more than thirty-two bytes"}
+                        sign = run([str(product("CLAIMGATE", "dist/claimgate")), "keys", "new", "--alg", "EdDSA"]).stdout
+                        keys = {"AUDIT_HASH_KEY": "a key of more than thirty-two bytes", "AUDIT_SIGN_KEY": sign}
+                        environment = {**ENVIRONMENT, **keys}
                         done = run([str(product("CLAIMGATE", "dist/claimgate")), "check", str(path)], env=environment)
                         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertGreater(found, 0)

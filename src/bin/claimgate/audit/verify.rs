@@ -1,6 +1,7 @@
 //! `claimgate audit verify`.
 
 use super::keys;
+use super::progress::Progress;
 use super::read::{self, Found};
 use crate::Failure;
 use crate::output::Format;
@@ -8,11 +9,8 @@ use crate::table::Table;
 use claimgate::audit::finding::{Finding, Judgement, Spot};
 use claimgate::audit::link::Stamp;
 use claimgate::audit::verify::{Chain, Period, Report, Verifier};
-use claimgate::time::Timestamp;
 use serde_json::{Map, Value, json};
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
-use std::time::UNIX_EPOCH;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -26,22 +24,11 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "keys")]
     without_key: bool,
     /// The log begins no later than this time, RFC 3339; what was before it may be gone.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     since: Option<Stamp>,
     /// The log reaches at least this time, RFC 3339; chains may be open after it.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     until: Option<Stamp>,
-}
-
-/// A time in the form of records.
-fn time(text: &str) -> Result<Stamp, String> {
-    let time = humantime::parse_rfc3339(text).ok();
-    let nanos =
-        time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|time| time.as_nanos());
-    let stamp = nanos.and_then(|nanos| u64::try_from(nanos).ok()).map(Timestamp::from_nanos);
-    stamp
-        .and_then(|stamp| Stamp::parse(&stamp.to_string()))
-        .ok_or_else(|| "expected RFC 3339 in UTC, as 2026-11-25T10:00:00Z".to_owned())
 }
 
 pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
@@ -57,8 +44,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
     let mut verifier =
         Verifier::new(&check, Period { since: arguments.since, until: arguments.until });
     let mut files: Vec<String> = Vec::new();
-    let total = read::size(&arguments.files).filter(|_| std::io::stderr().is_terminal());
-    let mut progress = 0;
+    let mut progress = Progress::new(read::size(&arguments.files));
     read::each(&arguments.files, &mut |found, place| {
         if files.last().is_none_or(|last| last != place.file) {
             files.push(place.file.to_owned());
@@ -68,17 +54,9 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
             Found::Record(record) => verifier.record(record, spot),
             Found::Unreadable(why) => verifier.unreadable(spot, why),
         }
-        if let Some(total) = total {
-            let percent = place.read.saturating_mul(100) / total.max(1);
-            if percent > progress {
-                progress = percent;
-                let _ = write!(std::io::stderr(), "\r{percent} %");
-            }
-        }
+        progress.at(place.read);
     })?;
-    if progress > 0 {
-        let _ = write!(std::io::stderr(), "\r      \r");
-    }
+    progress.end();
     let report = Shown { report: verifier.finish(), files, signed: keys.is_some() };
     format.print(&report.document(), || report.text());
     let intact = report.report.integrity.is_intact() && report.report.completeness.is_intact();

@@ -70,19 +70,19 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a record that came at or after `since` and before `until`, both as records write times.
-    pub fn add(&mut self, text: &str, since: Option<&str>, until: Option<&str>) {
+    /// Counts a record that came at or after `since` and before `until`.
+    pub fn add(&mut self, text: &str, since: Option<Stamp>, until: Option<Stamp>) {
         let Ok(record) = serde_json::from_str::<Record<'_>>(text) else {
             self.unreadable += 1;
             return;
         };
         let time = &*record.timestamp;
-        let whole = Stamp::parse(time).is_some();
-        let (true, Some(hour), Some(day)) = (whole, time.get(..13), time.get(..10)) else {
+        let stamp = Stamp::parse(time);
+        let (Some(stamp), Some(hour), Some(day)) = (stamp, time.get(..13), time.get(..10)) else {
             self.unreadable += 1;
             return;
         };
-        if since.is_some_and(|since| time < since) || until.is_some_and(|until| time >= until) {
+        if since.is_some_and(|since| stamp < since) || until.is_some_and(|until| stamp >= until) {
             return;
         }
         self.records += 1;
