@@ -10,7 +10,6 @@ use crate::request::{Request, split_query};
 use crate::response::Code;
 use crate::time::Timestamp;
 use crate::token::claims::Claims;
-use crate::token::verify::Note;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -115,45 +114,55 @@ impl<'a> Decision<'a> {
         self.code.map_or(NO_CODE, Code::name)
     }
 
-    /// What is said of it to access logs and in its record, but for what one request alone is about. `node` is Envoy's
-    /// node id.
-    pub fn note(&self, redaction: &Redaction, node: &str) -> Note {
-        let subject = self.subject.and_then(|subject| redaction.subject(subject));
-        let claims = self.claims.and_then(|claims| redaction.claims(claims));
-        let mut state = Members::new(160);
-        state.text("decision", self.verdict.name());
-        state.text("code", self.code());
-        state.option("route", self.route);
-        state.option("issuer", self.issuer.filter(|_| !self.unverified));
-        state.option("subject", subject.as_deref());
-        if let Some(claims) = &claims {
-            state.raw("claims", claims);
+    /// The filter state `wasm.claimgate`: what is said of it to access logs.
+    pub fn state(&self, redaction: &Redaction) -> String {
+        let mut members = Members::new(160);
+        members.text("decision", self.verdict.name());
+        members.text("code", self.code());
+        members.option("route", self.route);
+        members.option("issuer", self.issuer.filter(|_| !self.unverified));
+        members.option("subject", self.shown_subject(redaction).as_deref());
+        if let Some(claims) = self.shown_claims(redaction) {
+            members.raw("claims", &claims);
         }
-        // Begins where the record has members already.
-        let mut record = Members::after(" ", 256);
-        record.text("event.code", self.code());
-        record.option("event.reason", self.reason);
-        record.text("claimgate.filter", self.filter);
-        record.option("claimgate.route", self.route.filter(|_| redaction.path != ShowPath::None));
-        record.option("user.id", subject.as_deref());
-        record.option("claimgate.issuer", self.issuer);
-        record.option("claimgate.kid", self.kid);
+        members.close()
+    }
+
+    /// What is said of it in its record, but for what one request alone is about: members, each with a comma before it.
+    /// `node` is Envoy's node id.
+    pub fn members(&self, redaction: &Redaction, node: &str) -> String {
+        let mut members = Members::following(256);
+        members.text("event.code", self.code());
+        members.option("event.reason", self.reason);
+        members.text("claimgate.filter", self.filter);
+        members.option("claimgate.route", self.route.filter(|_| redaction.path != ShowPath::None));
+        members.option("user.id", self.shown_subject(redaction).as_deref());
+        members.option("claimgate.issuer", self.issuer);
+        members.option("claimgate.kid", self.kid);
         if self.unverified {
-            record.raw("claimgate.unverified", "true");
+            members.raw("claimgate.unverified", "true");
         }
-        record.text("claimgate.mode", if self.shadow { "shadow" } else { "enforce" });
+        members.text("claimgate.mode", if self.shadow { "shadow" } else { "enforce" });
         if self.verdict == Verdict::ShadowDenied {
-            record.raw("claimgate.shadow", "true");
+            members.raw("claimgate.shadow", "true");
         }
         if let Some(candidate) = &self.candidate {
-            record.text("claimgate.candidate.code", candidate.code.map_or(NO_CODE, Code::name));
-            record.option("claimgate.candidate.route", candidate.route);
+            members.text("claimgate.candidate.code", candidate.code.map_or(NO_CODE, Code::name));
+            members.option("claimgate.candidate.route", candidate.route);
         }
-        if let Some(claims) = &claims {
-            record.raw("claimgate.claims", claims);
+        if let Some(claims) = self.shown_claims(redaction) {
+            members.raw("claimgate.claims", &claims);
         }
-        record.option("service.node.name", Some(node).filter(|node| !node.is_empty()));
-        Note { state: state.close(), record: record.into_text().split_off(1) }
+        members.option("service.node.name", Some(node).filter(|node| !node.is_empty()));
+        members.into_text()
+    }
+
+    fn shown_subject(&self, redaction: &Redaction) -> Option<String> {
+        self.subject.and_then(|subject| redaction.subject(subject))
+    }
+
+    fn shown_claims(&self, redaction: &Redaction) -> Option<String> {
+        self.claims.and_then(|claims| redaction.claims(claims))
     }
 }
 
@@ -179,11 +188,11 @@ pub struct End {
 }
 
 impl Draft {
-    /// Drafts the record of a decision. There is no `request` where its headers could not be had. `answered` is the
+    /// Drafts the record of a decision of these [`Decision::members`]. There is no `request` where its headers could not be had. `answered` is the
     /// status of the filter's own answer, if there is one.
     pub fn new(
         verdict: Verdict,
-        note: &Note,
+        decision: &str,
         shown: Option<&Shown<'_, '_>>,
         answered: Option<u16>,
         now: Timestamp,
@@ -192,7 +201,7 @@ impl Draft {
         members.push(",\"@timestamp\":\"");
         members.push(&now.to_string());
         members.push("\"");
-        members.push(&note.record);
+        members.push(decision);
         if let Some(shown) = shown {
             members.request(shown);
         }

@@ -13,32 +13,41 @@ const MAX_PLAIN: usize = 512;
 /// How deep a value may nest; what nests deeper is cut.
 const MAX_DEPTH: usize = 8;
 
-/// A JSON object that is being written, after whatever stands before it on its line.
+/// The members of a JSON object that is being written.
 #[derive(Clone, Debug)]
-pub struct Members(String);
+pub struct Members {
+    text: String,
+    /// Whether others stand before the next one.
+    begun: bool,
+}
 
 impl Members {
-    /// Nothing yet.
+    /// Those of an object of their own.
     pub fn new(capacity: usize) -> Self {
-        Self(String::with_capacity(capacity))
+        Self { text: String::with_capacity(capacity), begun: false }
     }
 
-    /// Begins with this text, which ends in a member, or is empty.
+    /// Those that follow others, which stand elsewhere.
+    pub fn following(capacity: usize) -> Self {
+        Self { begun: true, ..Self::new(capacity) }
+    }
+
+    /// Those that follow these.
     pub fn after(text: &str, capacity: usize) -> Self {
-        let mut members = Self::new(capacity);
-        members.0.push_str(text);
+        let mut members = Self::following(capacity);
+        members.push(text);
         members
     }
 
     /// Adds text as it is: members, each with a comma before it.
     pub fn push(&mut self, text: &str) {
-        self.0.push_str(text);
+        self.text.push_str(text);
     }
 
     /// Adds a member whose value is JSON already.
     pub fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
-        self.0.push_str(json);
+        self.text.push_str(json);
     }
 
     /// Adds a number.
@@ -75,8 +84,8 @@ impl Members {
             Value::Array(_) | Value::Object(_) => {
                 let mut inner = Self::new(64);
                 inner.nested(value, 0);
-                if inner.0.len() <= MAX_TEXT {
-                    self.raw(name, &inner.0);
+                if inner.text.len() <= MAX_TEXT {
+                    self.raw(name, &inner.text);
                 } else {
                     self.text(name, &value.to_string());
                 }
@@ -93,61 +102,61 @@ impl Members {
 
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.text.is_empty()
     }
 
     /// The object, closed.
     pub fn close(mut self) -> String {
-        if self.0.is_empty() {
-            self.0.push('{');
-        }
-        self.0.push('}');
-        self.0
+        self.text.push_str(if self.begun { "}" } else { "{}" });
+        self.text
     }
 
     /// The text so far.
     pub fn into_text(self) -> String {
-        self.0
+        self.text
     }
 
     fn name(&mut self, name: &str) {
-        self.0.push_str(if self.0.is_empty() { "{\"" } else { ",\"" });
-        self.0.push_str(name);
-        self.0.push_str("\":");
+        self.text.push_str(if self.begun { ",\"" } else { "{\"" });
+        self.begun = true;
+        self.text.push_str(name);
+        self.text.push_str("\":");
     }
 
     fn string(&mut self, text: &str) {
         if is_plain(text) {
-            self.0.push('"');
-            self.0.push_str(text);
-            self.0.push('"');
+            self.text.push('"');
+            self.text.push_str(text);
+            self.text.push('"');
         } else {
-            self.0.push_str(&quote(&without_tokens(text)));
+            self.text.push_str(&quote(&without_tokens(text)));
         }
     }
 
     fn nested(&mut self, value: &Value, depth: usize) {
         match value {
             Value::String(text) => self.string(text),
-            Value::Null | Value::Bool(_) | Value::Number(_) => self.0.push_str(&value.to_string()),
-            _ if depth == MAX_DEPTH => self.0.push_str("\"\u{2026}\""),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
+                self.text.push_str(&value.to_string())
+            }
+            _ if depth == MAX_DEPTH => self.text.push_str("\"\u{2026}\""),
             Value::Array(items) => {
-                self.0.push('[');
+                self.text.push('[');
                 for (index, item) in items.iter().enumerate() {
-                    self.0.push_str(if index == 0 { "" } else { "," });
+                    self.text.push_str(if index == 0 { "" } else { "," });
                     self.nested(item, depth + 1);
                 }
-                self.0.push(']');
+                self.text.push(']');
             }
             Value::Object(members) => {
-                self.0.push('{');
+                self.text.push('{');
                 for (index, (name, item)) in members.iter().enumerate() {
-                    self.0.push_str(if index == 0 { "" } else { "," });
+                    self.text.push_str(if index == 0 { "" } else { "," });
                     self.string(name);
-                    self.0.push(':');
+                    self.text.push(':');
                     self.nested(item, depth + 1);
                 }
-                self.0.push('}');
+                self.text.push('}');
             }
         }
     }

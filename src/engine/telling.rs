@@ -10,9 +10,9 @@ use crate::token::verify::Note;
 use std::rc::Rc;
 
 impl Engine {
-    /// What is said of a decision; see [`audit::Decision::note`].
-    pub fn note(&self, outcome: &Outcome<'_>, node: &str) -> Rc<Note> {
-        let write = || self.describe(outcome).note(&self.audit.redaction, node);
+    /// What is said of a decision; where a route lets a token in, it is always the same.
+    pub fn note(&self, outcome: &Outcome<'_>) -> Rc<Note> {
+        let write = || Note::new(self.describe(outcome).state(&self.audit.redaction));
         match (&outcome.token, outcome.route, outcome.refused(), &outcome.difference) {
             (Some(token), Some(route), None, None) => token.note(route.0, write),
             _ => Rc::new(write()),
@@ -33,23 +33,22 @@ impl Engine {
         own.unwrap_or_else(|| self.audit.shares.of(verdict))
     }
 
-    /// Drafts the record of a decision. `status` is that of the filter's own answer, if there is one.
+    /// Drafts the record of a decision. `node` is Envoy's node id, `status` is that of the filter's own answer, if there is one.
     pub fn draft(
         &self,
         request: &Request<'_>,
         outcome: &Outcome<'_>,
         note: &Note,
+        node: &str,
         status: Option<u16>,
         now: Timestamp,
     ) -> Draft {
+        let redaction = &self.audit.redaction;
+        let decision = note.record(|| self.describe(outcome).members(redaction, node));
         let path = self.responses.without_tokens(request);
-        let shown = Shown {
-            request,
-            host: outcome.host.as_deref(),
-            redaction: &self.audit.redaction,
-            path: path.as_deref(),
-        };
-        Draft::new(outcome.verdict(), note, Some(&shown), status, now)
+        let shown =
+            Shown { request, host: outcome.host.as_deref(), redaction, path: path.as_deref() };
+        Draft::new(outcome.verdict(), decision, Some(&shown), status, now)
     }
 
     /// A decision in the words of records and filter state.

@@ -193,10 +193,11 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
         return Ok(Step::Wait);
     }
     let answer = engine.answer(&request, &outcome);
-    let note = engine.note(&outcome, &gate.node);
+    let note = engine.note(&outcome);
     if gate.journal.draws(gate, engine.share(&outcome)) {
         let status = answer.as_ref().map(|answer| answer.status);
-        gate.journal.enter(context, engine.draft(&request, &outcome, &note, status, now));
+        gate.journal
+            .enter(context, engine.draft(&request, &outcome, &note, &gate.node, status, now));
     }
     for edit in &outcome.edits {
         apply(edit)?;
@@ -231,7 +232,7 @@ fn refuse(gate: &Gate, context: u32, why: &Fault) {
     let response = response::render(&refusal, gate.name(), false, request.as_ref(), responses);
     let unredacted = Redaction::default();
     let redaction = gate.engine.as_ref().map_or(&unredacted, |engine| &engine.audit.redaction);
-    let note = decision.note(redaction, &gate.node);
+    let members = decision.members(redaction, &gate.node);
     let path = request.as_ref().and_then(|request| responses.without_tokens(request));
     let shown = request.as_ref().map(|request| Shown {
         request,
@@ -240,10 +241,10 @@ fn refuse(gate: &Gate, context: u32, why: &Fault) {
         path: path.as_deref(),
     });
     let status = Some(response.status);
-    let draft = Draft::new(Verdict::Denied, &note, shown.as_ref(), status, now);
+    let draft = Draft::new(Verdict::Denied, &members, shown.as_ref(), status, now);
     gate.journal.enter(context, draft);
     // What can still be told or hidden is; the refusal stands all the same.
-    let _ = host::set_property("claimgate", &note.state);
+    let _ = host::set_property("claimgate", &decision.state(redaction));
     if let (Some(engine), Some(request)) = (&gate.engine, &request)
         && let Some(edit) = engine.hide_token(request)
     {

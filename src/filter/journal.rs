@@ -70,7 +70,9 @@ impl Journal {
 
     /// Takes out the draft of a stream.
     pub fn leave(&self, context: u32) -> Option<Draft> {
-        self.open.try_borrow_mut().ok()?.remove(&context)
+        let mut open = self.open.try_borrow_mut().ok()?;
+        // The usual case where nothing is recorded.
+        if open.is_empty() { None } else { open.remove(&context) }
     }
 
     /// Writes the record of a stream that ends.

@@ -41,8 +41,19 @@ const KEPT: usize = MAX_VERDICTS * 2 * size_of::<usize>() + MAX_NOTES * 640;
 pub struct Note {
     /// To access logs, as filter state.
     pub state: String,
-    /// In the record, as members of its JSON.
-    pub record: String,
+    record: OnceCell<String>,
+}
+
+impl Note {
+    /// With this filter state.
+    pub fn new(state: String) -> Self {
+        Self { state, record: OnceCell::new() }
+    }
+
+    /// What its record says, written where one is asked for.
+    pub fn record(&self, write: impl FnOnce() -> String) -> &str {
+        self.record.get_or_init(write)
+    }
 }
 
 /// Header names and values.
@@ -298,7 +309,7 @@ mod tests {
     #[test]
     fn a_note_is_written_once_for_each_route() {
         let token = verified(&keyring(None), &token(&json!({})));
-        let note = |state: &str| Note { state: state.to_owned(), record: String::new() };
+        let note = |state: &str| Note::new(state.to_owned());
         for route in 0..MAX_NOTES {
             let first = token.note(route, || note(&route.to_string()));
             let again = token.note(route, || note("another"));

@@ -217,12 +217,12 @@ impl Policy {
     /// What is told of a decision holds no token, and cannot be taken for more than it is.
     fn check_told(&self, request: &Request<'_>, outcome: &Outcome<'_>) {
         let engine = &self.0.engine;
-        let note = engine.note(outcome, "node");
+        let note = engine.note(outcome);
         let state: Value = serde_json::from_str(&note.state).unwrap();
         assert_eq!(state["decision"], outcome.verdict().name());
         let now = Timestamp::from_secs(NOW);
         let end = End { status: None, client: None, now };
-        let line = engine.draft(request, outcome, &note, None, now).finish(&end).close();
+        let line = engine.draft(request, outcome, &note, "node", None, now).finish(&end).close();
         assert!(!line.chars().any(|c| c.is_control()), "a record of more than one line: {line}");
         let (_, record) = line.split_once(' ').unwrap();
         serde_json::from_str::<Value>(record).unwrap();
