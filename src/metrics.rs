@@ -40,7 +40,7 @@ pub const KEY_SET_SUCCESS: &str = "claimgate_key_set_last_success_seconds";
 pub const KEYS: &str = "claimgate_keys";
 /// How many requests wait for keys.
 pub const WAITING: &str = "claimgate_waiting_requests";
-/// Decisions and their audit records, by `outcome` ([`AuditOutcome`]).
+/// What became of audit records, by `outcome` ([`AuditOutcome`]).
 pub const AUDIT: &str = "claimgate_audit_total";
 /// Configurations, by `outcome` ([`LoadOutcome`]), counted by every thread of Envoy.
 pub const CONFIG_LOADS: &str = "claimgate_config_loads_total";

@@ -24,6 +24,13 @@ pub struct Integrity {
 /// is cut off.
 const IDLE: u32 = 30;
 
+impl Integrity {
+    /// How long a chain without news is not signed.
+    pub fn idle(&self) -> Duration {
+        self.checkpoint.saturating_mul(IDLE)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Chain {
@@ -48,7 +55,7 @@ impl Chain {
         let id = URL_SAFE_NO_PAD.encode(id);
         let mut chain = Self {
             before_number: format!(",\"claimgate.chain\":\"{id}\",\"claimgate.seq\":"),
-            head: Named { chain: id, seq: 0, head: digest::Head::default() },
+            head: Named { chain: id, seq: 0, head: digest::Head::default(), time: 0 },
             records: 0,
             signed: 0,
             checkpointed: now,
@@ -58,12 +65,12 @@ impl Chain {
         if let Some(before) = before {
             members.raw("claimgate.before", &format!("\"{before}\""));
         }
-        let line = chain.seal(members);
+        let line = chain.seal(members, now);
         (chain, line)
     }
 
-    /// Makes a record the next one of the chain, and returns its line, marker and all.
-    pub fn seal(&mut self, mut members: Members) -> String {
+    /// Makes a record that is written now the next one of the chain, and returns its line, marker and all.
+    pub fn seal(&mut self, mut members: Members, now: Timestamp) -> String {
         let mut number = itoa::Buffer::new();
         members.push(&self.before_number);
         members.push(number.format(self.records));
@@ -76,6 +83,7 @@ impl Chain {
         let record = line.strip_prefix(MARKER).unwrap_or(&line);
         self.head.head = digest::head(record);
         self.head.seq = self.records;
+        self.head.time = now.as_nanos() / 1_000_000_000;
         self.records += 1;
         line
     }
@@ -87,9 +95,8 @@ impl Chain {
 
     /// Whether a checkpoint is to close what was recorded since the last one, or to show that nothing was.
     pub fn is_due(&self, integrity: &Integrity, now: Timestamp) -> bool {
-        let interval = integrity.checkpoint.as_nanos();
         let news = self.signed < self.records;
-        let wait = if news { interval } else { interval * u128::from(IDLE) };
+        let wait = if news { integrity.checkpoint } else { integrity.idle() }.as_nanos();
         let since = now.as_nanos().checked_sub(self.checkpointed.as_nanos());
         // A clock that was set back does not put a checkpoint off.
         since.is_none_or(|nanos| u128::from(nanos) >= wait)
@@ -106,14 +113,15 @@ impl Chain {
         closed: bool,
         now: Timestamp,
     ) -> Option<String> {
-        let signed = integrity.signer.sign(&self.head, closed, heads, now)?;
         let (action, kind) =
             if closed { ("audit-closed", "end") } else { ("audit-checkpoint", "info") };
         let mut members = internal.members(action, kind, now);
         members.dropped(dropped);
+        let said = members.so_far().strip_prefix(MARKER).map(digest::head)?;
+        let signed = integrity.signer.sign(&self.head, &said, closed, heads, now)?;
         // As it is: it is no token of anyone's, and what verifies needs all of it.
         members.raw("claimgate.checkpoint", &format!("\"{signed}\""));
-        let line = self.seal(members);
+        let line = self.seal(members, now);
         self.signed = self.records;
         self.checkpointed = now;
         Some(line)
@@ -136,7 +144,7 @@ mod tests {
         let integrity = Integrity { signer: signer(), checkpoint: Duration::from_secs(10) };
         let internal = Internal { filter: "edge", node: "n\"1" };
         let at = Timestamp::from_secs;
-        let before = Named { chain: "old".into(), seq: 8, head: [1; 32] };
+        let before = Named { chain: "o".repeat(22), seq: 8, head: [1; 32], time: 900 };
         let (mut chain, first) =
             Chain::open([7; 16], &integrity, &internal, Some(&before), at(1000));
         let (first_text, first) = record(&first);
@@ -144,7 +152,7 @@ mod tests {
         assert_eq!(first["claimgate.seq"], 0);
         assert_eq!(first["claimgate.prev"], Value::Null);
         assert_eq!(first["service.node.name"], "n\"1");
-        let second = chain.seal(Members::after("claimgate_audit {\"a\":1", 64));
+        let second = chain.seal(Members::after("claimgate_audit {\"a\":1", 64), at(1001));
         let (second_text, second) = record(&second);
         assert_eq!(second["claimgate.prev"], digest::text(&digest::head(first_text)));
         assert!(!chain.is_due(&integrity, at(1009)));

@@ -61,7 +61,24 @@ impl Kind {
 
     /// Whether it is one of integrity; else it is one of completeness.
     pub fn is_of_integrity(self) -> bool {
-        self <= Self::Replayed
+        match self {
+            Self::Altered
+            | Self::Duplicated
+            | Self::Reordered
+            | Self::Inserted
+            | Self::Spliced
+            | Self::ForgedCheckpoint
+            | Self::Replayed => true,
+            Self::MissingRecords
+            | Self::MissingBeginning
+            | Self::NotClosed
+            | Self::ChainMissing
+            | Self::CutOff
+            | Self::NoChain
+            | Self::Unreadable
+            | Self::BeginsLate
+            | Self::EndsEarly => false,
+        }
     }
 }
 

@@ -3,28 +3,37 @@
 //! They lie where other plugins of the process can write too: a code that only who holds the signing key can make tells
 //! theirs from forged ones.
 
+use super::chain::Integrity;
 use super::link::Named;
-use super::sign::Signer;
+use crate::time::Timestamp;
 use std::fmt::Write as _;
 
-/// The most chains that are told of; the one that was told of longest ago goes first.
-const MAX_HEADS: usize = 32;
+/// The most chains that are told of; the one that was told of longest ago goes first. More than Envoy has workers.
+const MAX_HEADS: usize = 256;
+
+/// How many idle times pass before a chain of which nothing more was told, since its VM is gone, is forgotten: the others
+/// have named it several times by then.
+const FORGOTTEN: u32 = 3;
 
 /// Reads and writes the table.
 #[derive(Clone)]
 pub struct Heads {
     key: [u8; 32],
     name: String,
+    /// For how many seconds a chain is told of.
+    lasting: u64,
 }
 
 impl Heads {
-    /// For the chains that this key signs.
-    pub fn new(signer: &Signer) -> Self {
+    /// For the chains that this signs.
+    pub fn new(integrity: &Integrity) -> Self {
+        let Integrity { signer, .. } = integrity;
         let owner = blake3::hash(&signer.public_key()).to_hex();
         let owner: String = owner.chars().take(16).collect();
         Self {
             key: signer.derive("claimgate 2026-11 heads of audit chains"),
             name: format!("{owner}.claimgate.heads"),
+            lasting: integrity.idle().as_secs().saturating_mul(FORGOTTEN.into()),
         }
     }
 
@@ -33,8 +42,8 @@ impl Heads {
         &self.name
     }
 
-    /// Reads a table; one that its own workers did not write is empty.
-    pub fn read(&self, bytes: &[u8]) -> Table {
+    /// Reads a table, without what is forgotten by now; one that its own workers did not write is empty.
+    pub fn read(&self, bytes: &[u8], now: Timestamp) -> Table {
         let read = || {
             let text = std::str::from_utf8(bytes).ok()?;
             let (code, lines) = text.split_once('\n')?;
@@ -45,7 +54,10 @@ impl Heads {
             }
             lines.lines().map(entry).collect()
         };
-        Table(read().unwrap_or_default())
+        let oldest = (now.as_nanos() / 1_000_000_000).saturating_sub(self.lasting);
+        let mut table: Vec<Entry> = read().unwrap_or_default();
+        table.retain(|entry| entry.head.time >= oldest);
+        Table(table)
     }
 
     /// Writes a table.
@@ -109,29 +121,33 @@ impl Table {
 mod tests {
     use super::*;
     use crate::audit::sign::tests::signer;
+    use std::time::Duration;
 
     fn head(chain: &str, seq: u64) -> Named {
-        Named { chain: chain.into(), seq, head: [9; 32] }
+        Named { chain: format!("{chain:_>22}"), seq, head: [9; 32], time: 1000 }
     }
 
     #[test]
     fn workers_read_what_they_wrote_and_nothing_else() {
-        let heads = Heads::new(&signer());
+        let integrity = Integrity { signer: signer(), checkpoint: Duration::from_secs(1) };
+        let heads = Heads::new(&integrity);
+        let at = Timestamp::from_secs;
         let mut table = Table::default();
         table.tell(&head("a", 3), false);
         table.tell(&head("b", 7), true);
         table.tell(&head("a", 4), false);
         let bytes = heads.write(&table);
-        assert_eq!(heads.read(&bytes), table);
-        assert_eq!(table.others("a"), [head("b", 7)]);
+        assert_eq!(heads.read(&bytes, at(1090)), table);
+        assert_eq!(heads.read(&bytes, at(1091)), Table::default(), "long ago");
+        assert_eq!(table.others(&head("a", 0).chain), [head("b", 7)]);
         let mut forged = bytes.clone();
         *forged.last_mut().unwrap() ^= 1;
         for bytes in [&b""[..], b"x\n", b"\xff", &forged, &bytes[1..]] {
-            assert_eq!(heads.read(bytes), Table::default());
+            assert_eq!(heads.read(bytes, at(1000)), Table::default());
         }
         assert_eq!(table.take_ended(), Some(head("b", 7)));
         assert_eq!(table.take_ended(), None);
-        for chain in 0..100 {
+        for chain in 0..1000 {
             table.tell(&head(&chain.to_string(), 1), false);
         }
         assert_eq!(table.0.len(), MAX_HEADS);

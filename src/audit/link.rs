@@ -3,6 +3,7 @@
 use super::digest::{self, Head};
 use crate::time::Timestamp;
 use serde_json::Value;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The last members of a chained record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +28,18 @@ impl<'a> Link<'a> {
         if seq.is_empty() || !seq.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let (_, chain) = tail(rest, "\",\"claimgate.seq\"", 22, "\"claimgate.chain\":\"")?;
+        let (_, chain) = tail(rest, "\",\"claimgate.seq\"", ID, "\"claimgate.chain\":\"")?;
+        is_id(chain).then_some(())?;
         Some(Self { chain, seq: seq.parse().ok()?, prev })
     }
+}
+
+/// The length of a chain's id, in characters of base64url.
+const ID: usize = 22;
+
+fn is_id(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.len() == ID && text.bytes().all(plain)
 }
 
 /// What comes before `name`, and the `length` bytes between it and `end`.
@@ -66,6 +76,24 @@ impl Stamp {
         Self::parse(value.split_at_checked(24)?.0)
     }
 
+    /// When a record was written, if it says so: it has the time when its stream began, and is written when that ends.
+    pub fn written(record: &str) -> Option<Self> {
+        let began = Self::of(record)?;
+        let seconds = lasted(record);
+        if seconds == 0 {
+            return Some(began);
+        }
+        let began = humantime::parse_rfc3339(began.as_str()).ok()?;
+        let ended = began.checked_add(Duration::from_secs(seconds))?;
+        let nanos = ended.duration_since(UNIX_EPOCH).ok()?.as_nanos();
+        Self::at(Timestamp::from_nanos(u64::try_from(nanos).ok()?))
+    }
+
+    /// The stamp of a moment; `None` in years that have another form.
+    pub fn at(time: Timestamp) -> Option<Self> {
+        Self::parse(&time.to_string())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -80,6 +108,14 @@ impl Stamp {
     }
 }
 
+/// How many seconds the stream of a record was open: the last `event.duration`, after which no text of a client stands.
+fn lasted(record: &str) -> u64 {
+    const NAME: &str = ",\"event.duration\":";
+    let nanos = record.rsplit_once(NAME).map_or("", |(_, rest)| rest);
+    let end = nanos.find(|c: char| !c.is_ascii_digit()).unwrap_or(nanos.len());
+    nanos.get(..end).and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0) / 1_000_000_000
+}
+
 /// A record of the chain itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -91,6 +127,8 @@ pub enum Event {
         closes: bool,
         /// `claimgate.checkpoint`, empty where there is none.
         jws: String,
+        /// The digest of what stands before that.
+        said: Head,
     },
 }
 
@@ -100,17 +138,21 @@ impl Event {
         memchr::memmem::find(record.as_bytes(), b"\"event.action\":\"audit-")?;
         let value = crate::json::parse(record.as_bytes()).ok()?;
         let text = |name| value.get(name).and_then(Value::as_str);
-        let jws = || text("claimgate.checkpoint").unwrap_or_default().to_owned();
+        let signed = |closes| {
+            let (said, _) = record.split_once(",\"claimgate.checkpoint\":").unwrap_or((record, ""));
+            let jws = text("claimgate.checkpoint").unwrap_or_default().to_owned();
+            Self::Signed { closes, jws, said: digest::head(said) }
+        };
         match text("event.action")? {
             "audit-opened" => Some(Self::Opened(text("claimgate.before").and_then(Named::parse))),
-            "audit-checkpoint" => Some(Self::Signed { closes: false, jws: jws() }),
-            "audit-closed" => Some(Self::Signed { closes: true, jws: jws() }),
+            "audit-checkpoint" => Some(signed(false)),
+            "audit-closed" => Some(signed(true)),
             _ => None,
         }
     }
 }
 
-/// A record as others name it, `<chain>:<seq>:<head>`.
+/// A record as others name it, `<chain>:<seq>:<head>:<time>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// Its chain.
@@ -119,22 +161,28 @@ pub struct Named {
     pub seq: u64,
     /// Its head.
     pub head: Head,
+    /// When it was written, in seconds since the Unix epoch.
+    pub time: u64,
 }
 
-/// `<chain>:<seq>:<head>`.
+/// `<chain>:<seq>:<head>:<time>`.
 impl std::fmt::Display for Named {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}:{}", self.chain, self.seq, digest::text(&self.head))
+        write!(f, "{}:{}:{}:{}", self.chain, self.seq, digest::text(&self.head), self.time)
     }
 }
 
 impl Named {
     /// Reads what it is printed as; `None` where it is something else.
     pub fn parse(text: &str) -> Option<Self> {
-        let (chain, rest) = text.split_once(':')?;
-        let (seq, head) = rest.split_once(':')?;
-        let (seq, head) = (seq.parse().ok()?, digest::parse(head)?);
-        Some(Self { chain: chain.to_owned(), seq, head })
+        let mut parts = text.split(':');
+        let (Some(chain), Some(seq), Some(head), Some(time), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        let (seq, head, time) = (seq.parse().ok()?, digest::parse(head)?, time.parse().ok()?);
+        is_id(chain).then(|| Self { chain: chain.to_owned(), seq, head, time })
     }
 }
 
@@ -143,6 +191,8 @@ impl Named {
 pub struct Checkpoint {
     /// The record right before it.
     pub last: Named,
+    /// The digest of what its own record says before it.
+    pub said: Head,
     /// When it was signed, `iat`: the time of the record around it is not signed yet.
     pub time: Stamp,
     /// Whether it closes the chain.
@@ -163,13 +213,16 @@ impl Checkpoint {
                 heads.map(|head| Named::parse(head.as_str()?)).collect::<Option<_>>()?
             }
         };
+        let time = value.get("iat")?.as_u64()?;
         Some(Self {
             last: Named {
                 chain: text("chain")?.to_owned(),
                 seq: value.get("seq")?.as_u64()?,
                 head: digest::parse(text("head")?)?,
+                time,
             },
-            time: Stamp::parse(&Timestamp::from_secs(value.get("iat")?.as_u64()?).to_string())?,
+            said: digest::parse(text("said")?)?,
+            time: Stamp::at(Timestamp::from_secs(time))?,
             closed: value.get("closed")?.as_bool()?,
             heads,
         })
@@ -215,6 +268,7 @@ mod tests {
                 head.replace('w', "!")
             )),
             "{\"a\":\"\\\"claimgate.chain\\\":\\\"x\\\"\"}".to_owned(),
+            opening.replace('c', "\u{1b}").replace("\u{1b}laimgate.\u{1b}hain", "claimgate.chain"),
             "é}".to_owned(),
         ];
         for record in cases {
@@ -229,6 +283,15 @@ mod tests {
         assert_eq!(of(&format!("{{\"@timestamp\":\"{time}\"}}")).as_deref(), Some(time));
         assert_eq!(of(&format!("{{\"a\":1,\"@timestamp\":\"{time}\"}}")).as_deref(), Some(time));
         assert_eq!(of("{\"@timestamp\":\"2026\"}"), None);
+        let lasting = |nanos: &str| {
+            let record = format!(
+                "{{\"@timestamp\":\"{time}\",\"a\":{{\"event.duration\":9}},\"event.duration\":{nanos},\"claimgate.seq\":1}}"
+            );
+            Stamp::written(&record).map(|stamp| stamp.as_str().to_owned())
+        };
+        assert_eq!(lasting("999999999").as_deref(), Some(time));
+        assert_eq!(lasting("3600000000000").as_deref(), Some("2026-11-25T11:00:00.000Z"));
+        assert_eq!(lasting("99999999999999999999").as_deref(), Some(time));
         assert_eq!(of("{}"), None);
     }
 }

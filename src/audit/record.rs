@@ -13,18 +13,24 @@ use crate::token::claims::Claims;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+macro_rules! marker {
+    () => {
+        "claimgate_audit "
+    };
+}
+
 /// The marker before each record in Envoy's log.
-pub const MARKER: &str = "claimgate_audit ";
+pub const MARKER: &str = marker!();
 
 /// What every record of a request begins with, marker and all.
 const BEGINNING: &str = concat!(
-    "claimgate_audit ",
+    marker!(),
     r#"{"ecs.version":"9.0.0","event.kind":"event","event.category":["api"],"event.dataset":"claimgate.audit""#,
 );
 
 /// What every record of the chain begins with.
 const INTERNAL_BEGINNING: &str = concat!(
-    "claimgate_audit ",
+    marker!(),
     r#"{"ecs.version":"9.0.0","event.kind":"event","event.category":["process"],"event.dataset":"claimgate.audit""#,
 );
 
@@ -148,7 +154,8 @@ impl<'a> Decision<'a> {
         }
         if let Some(candidate) = &self.candidate {
             members.text("claimgate.candidate.code", candidate.code.map_or(NO_CODE, Code::name));
-            members.option("claimgate.candidate.route", candidate.route);
+            let route = candidate.route.filter(|_| redaction.path != ShowPath::None);
+            members.option("claimgate.candidate.route", route);
         }
         if let Some(claims) = self.shown_claims(redaction) {
             members.raw("claimgate.claims", &claims);
@@ -234,6 +241,8 @@ impl Draft {
                 r#","event.type":["access","denied","start"],"event.action":"access-started","event.outcome":"failure""#
             }
         });
+        // So far: it says when this was written.
+        members.number("event.duration", open);
         Some(members)
     }
 

@@ -1,6 +1,7 @@
 //! What of a person, a path or a query a record shows.
 
 use super::text::Members;
+use crate::request::split_once;
 use crate::token::ClaimPath;
 use crate::token::claims::Claims;
 use serde_json::Value;
@@ -161,9 +162,13 @@ fn read<'a>(path: &ClaimPath, claims: &'a Claims) -> Option<Cow<'a, Value>> {
 
 /// The first letter, and the domain where the text is an address.
 fn mask(text: &str) -> String {
+    let is_domain = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        !text.is_empty() && text.bytes().all(plain)
+    };
     let (local, domain) = match text.rsplit_once('@') {
-        Some((local, domain)) => (local, Some(domain)),
-        None => (text, None),
+        Some((local, domain)) if is_domain(domain) => (local, Some(domain)),
+        _ => (text, None),
     };
     // Of two letters the first would be half of it.
     let first = local.chars().next().filter(|_| local.chars().nth(2).is_some());
@@ -176,9 +181,11 @@ fn mask(text: &str) -> String {
     masked
 }
 
-/// The names of a query's parameters, as they are written.
+/// The names of a query's parameters, as they are written. One without `=` may be a value alone, and is not shown.
 pub(super) fn parameter_names(query: &[u8]) -> Vec<u8> {
-    let names: Vec<&[u8]> = crate::request::parameters(query).map(|(name, _)| name).collect();
+    let pairs = query.split(|byte| *byte == b'&');
+    let names: Vec<&[u8]> =
+        pairs.filter_map(|pair| split_once(pair, b'=')).map(|(name, _)| name).collect();
     names.join(&b'&')
 }
 
@@ -195,12 +202,21 @@ mod tests {
             ("@example.com", "***@example.com"),
             ("a@b@example.com", "a***@example.com"),
             ("alice", "a***"),
+            ("not an address @ a secret", "n***"),
             ("\u{e4}lice", "\u{e4}***"),
             ("al", "***"),
             ("", "***"),
         ];
         for (text, want) in cases {
             assert_eq!(mask(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn shows_names_without_values() {
+        let cases = [("a=1&b=&c", "a&b"), ("s3cret", ""), ("", ""), ("=x&&a==", "&a")];
+        for (query, want) in cases {
+            assert_eq!(parameter_names(query.as_bytes()), want.as_bytes(), "{query}");
         }
     }
 

@@ -54,10 +54,12 @@ impl Signer {
     }
 
     /// Signs that `last` is the newest record of its chain, or the last one, and that the other chains of the process
-    /// have come so far. `None` where that cannot be written.
+    /// have come so far; `said` is the digest of what the checkpoint's own record says before this. `None` where that
+    /// cannot be written.
     pub(super) fn sign(
         &self,
         last: &Named,
+        said: &digest::Head,
         closed: bool,
         heads: &[Named],
         now: Timestamp,
@@ -75,6 +77,7 @@ impl Signer {
                 chain: &last.chain,
                 seq: last.seq,
                 head: digest::text(&last.head),
+                said: digest::text(said),
                 closed,
                 heads: heads.iter().map(ToString::to_string).collect(),
             },
@@ -91,6 +94,7 @@ struct Claims<'a> {
     chain: &'a str,
     seq: u64,
     head: String,
+    said: String,
     closed: bool,
     heads: Vec<String>,
 }
@@ -143,9 +147,10 @@ pub(super) mod tests {
     fn what_is_signed_is_what_is_read() {
         let pair = Ed25519KeyPair::generate();
         let signer = Signer::parse(&pair.to_pem(), Some("1")).unwrap();
-        let named = |chain: &str, seq| Named { chain: chain.to_owned(), seq, head: [7; 32] };
+        let named =
+            |chain: &str, seq| Named { chain: chain.repeat(22), seq, head: [7; 32], time: 1000 };
         let (last, heads) = (named("a", 3), vec![named("b", 8)]);
-        let jws = signer.sign(&last, true, &heads, Timestamp::from_secs(1000)).unwrap();
+        let jws = signer.sign(&last, &[8; 32], true, &heads, Timestamp::from_secs(1000)).unwrap();
         assert!(pair.public_key().verify_token::<NoCustomClaims>(&jws, None).is_ok());
         let metadata = Token::decode_metadata(&jws).unwrap();
         assert_eq!((metadata.key_id(), metadata.signature_type()), (Some("1"), Some(TYPE)));
@@ -153,7 +158,7 @@ pub(super) mod tests {
         let time = Stamp::parse("1970-01-01T00:16:40.000Z").unwrap();
         assert_eq!(
             Checkpoint::parse(&payload),
-            Some(Checkpoint { last, time, closed: true, heads })
+            Some(Checkpoint { last, said: [8; 32], time, closed: true, heads })
         );
     }
 }

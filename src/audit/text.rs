@@ -1,5 +1,8 @@
 //! JSON that no text in it can break out of, and that holds no token.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,6 +12,9 @@ const MAX_TEXT: usize = 2048;
 
 /// Texts from this length on are looked at closely, in bytes.
 const MAX_PLAIN: usize = 512;
+
+/// Shorter texts hold no token whose signature could be one.
+const MIN_TOKEN: usize = 40;
 
 /// How deep a value may nest; what nests deeper is cut.
 const MAX_DEPTH: usize = 8;
@@ -28,24 +34,24 @@ impl Members {
     }
 
     /// Those that follow others, which stand elsewhere.
-    pub fn following(capacity: usize) -> Self {
+    pub(super) fn following(capacity: usize) -> Self {
         Self { begun: true, ..Self::new(capacity) }
     }
 
     /// Those that follow these.
-    pub fn after(text: &str, capacity: usize) -> Self {
+    pub(super) fn after(text: &str, capacity: usize) -> Self {
         let mut members = Self::following(capacity);
         members.push(text);
         members
     }
 
     /// Adds text as it is: members, each with a comma before it.
-    pub fn push(&mut self, text: &str) {
+    pub(super) fn push(&mut self, text: &str) {
         self.text.push_str(text);
     }
 
     /// Adds a member whose value is JSON already.
-    pub fn raw(&mut self, name: &str, json: &str) {
+    pub(super) fn raw(&mut self, name: &str, json: &str) {
         self.name(name);
         self.text.push_str(json);
     }
@@ -112,7 +118,12 @@ impl Members {
     }
 
     /// The text so far.
-    pub fn into_text(self) -> String {
+    pub(super) fn so_far(&self) -> &str {
+        &self.text
+    }
+
+    /// The text so far.
+    pub(super) fn into_text(self) -> String {
         self.text
     }
 
@@ -129,7 +140,7 @@ impl Members {
             self.text.push_str(text);
             self.text.push('"');
         } else {
-            self.text.push_str(&quote(&without_tokens(text)));
+            self.text.push_str(&quote(&discreet(text)));
         }
     }
 
@@ -166,25 +177,39 @@ impl Members {
 fn is_plain(text: &str) -> bool {
     // Without a branch a byte, so that all of it is looked at as fast as may be.
     let odd = |byte: u8| !(b' '..=b'~').contains(&byte) | (byte == b'"') | (byte == b'\\');
-    let (any_odd, any_j) =
-        text.bytes().fold((false, false), |(any, j), byte| (any | odd(byte), j | (byte == b'J')));
-    text.len() < MAX_PLAIN && !any_odd && !(any_j && text.contains("eyJ"))
+    let (any_odd, dots) = text.bytes().fold((false, 0_u32), |(any, dots), byte| {
+        (any | odd(byte), dots + u32::from((byte == b'.') | (byte == b'%')))
+    });
+    !any_odd
+        && text.len() < MAX_PLAIN
+        && (dots == 0 || (dots == 1 && !text.contains('%')) || text.len() < MIN_TOKEN)
 }
 
-/// A text with every JSON Web Token in it cut out, wherever a client put one: `eyJ` is how base64url
-/// of `{"` begins, and three segments make a token.
+/// What a client could have written a token in: percent-encoding is undone where a token comes out.
+fn discreet(text: &str) -> Cow<'_, str> {
+    let cut = without_tokens(text);
+    if cut.contains('%') {
+        let decoded = percent_decode_str(&cut).decode_utf8_lossy();
+        if let Cow::Owned(shown) = without_tokens(&decoded) {
+            return Cow::Owned(shown);
+        }
+    }
+    cut
+}
+
+/// A text with every JSON Web Token in it cut out, wherever a client put one: segments between dots, of which the first is
+/// base64url of a JSON object, or holds how that mostly begins, and two more follow.
 pub fn without_tokens(text: &str) -> Cow<'_, str> {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut out = String::new();
     let (mut rest, mut kept) = (text, text);
-    // Run by run of what a token is made of, so that however often `eyJ` stands in it each byte is looked at a few times.
-    while let Some((before, _)) = rest.split_once("eyJ") {
-        let start = rest.get(before.len()..).unwrap_or_default();
-        let (run, after) = start.split_at(start.find(|c| !inside(c)).unwrap_or(start.len()));
-        // No later beginning in the run has more segments after it.
-        if run.bytes().filter(|byte| *byte == b'.').count() >= 2 {
-            let length = kept.len() - start.len();
-            out.push_str(kept.get(..length).unwrap_or_default());
+    // Run by run of what a token is made of, so that each byte is looked at a few times, whatever a client sends.
+    while let Some(start) = rest.find(inside) {
+        let run = rest.get(start..).unwrap_or_default();
+        let (run, after) = run.split_at(run.find(|c| !inside(c)).unwrap_or(run.len()));
+        if let Some(at) = token(run) {
+            let before = kept.len() - after.len() - run.len() + at;
+            out.push_str(kept.get(..before).unwrap_or_default());
             out.push_str("[token]");
             kept = after;
         }
@@ -195,6 +220,36 @@ pub fn without_tokens(text: &str) -> Cow<'_, str> {
     }
     out.push_str(kept);
     Cow::Owned(out)
+}
+
+/// Where a token begins in a run of its characters.
+fn token(run: &str) -> Option<usize> {
+    let ends: Vec<usize> = memchr::memchr_iter(b'.', run.as_bytes()).collect();
+    // Two dots follow what may be its header.
+    let last = *ends.get(ends.len().checked_sub(2)?)?;
+    let begins = ends.iter().map(|end| end + 1).take(ends.len() - 2);
+    let whole = std::iter::once(0)
+        .chain(begins)
+        .zip(&ends)
+        .find(|(begin, end)| run.get(*begin..**end).is_some_and(is_header));
+    let within = run.get(..last).and_then(|heads| heads.find("eyJ"));
+    match (whole.map(|(begin, _)| begin), within) {
+        (Some(whole), Some(within)) => Some(whole.min(within)),
+        (whole, within) => whole.or(within),
+    }
+}
+
+/// Whether this is base64url of what begins as a JSON object, with white space before it or not.
+fn is_header(segment: &str) -> bool {
+    // As many whole groups as there are: the end is of no interest.
+    let groups = segment.get(..segment.len() / 4 * 4).unwrap_or_default();
+    let bytes = URL_SAFE_NO_PAD.decode(groups).unwrap_or_default();
+    let object = bytes.trim_ascii_start();
+    object.first() == Some(&b'{')
+        && matches!(
+            object.get(1..).unwrap_or_default().trim_ascii_start().first(),
+            None | Some(b'"')
+        )
 }
 
 /// A JSON string that no reader of a log can take for something else. A text that is cut ends in an ellipsis.
@@ -210,10 +265,12 @@ fn quote(text: &str) -> String {
 }
 
 /// Whether a terminal or a reader takes this character for something other than text: controls, line ends, and what turns
-/// the direction of text around or takes no room.
+/// the direction of text around or cannot be seen (Unicode's default ignorable code points, but for those of emoji).
 pub fn misleads(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}')
+        || matches!(c, '\u{115f}'..='\u{1160}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The same JSON, on one line, with nothing in it that [`misleads`]: what JSON leaves as it is of these stands within its
@@ -225,8 +282,10 @@ pub fn without_misleading(json: String) -> String {
     let mut escaped = String::with_capacity(json.len() + 16);
     for c in json.chars() {
         if misleads(c) {
-            // Writing to a String does not fail.
-            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String does not fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
         } else {
             escaped.push(c);
         }
@@ -246,6 +305,7 @@ mod tests {
             ("a\r\nclaimgate_audit {}", r#""a\r\nclaimgate_audit {}""#.to_owned()),
             ("\u{1b}[2J\u{7f}\u{9b}\u{2028}", r#""\u001b[2J\u007f\u009b\u2028""#.to_owned()),
             ("a\u{202e}b\u{200b}", r#""a\u202eb\u200b""#.to_owned()),
+            ("\u{e0041}\u{61c}", r#""\udb40\udc41\u061c""#.to_owned()),
             (&"\u{e4}".repeat(2000), format!("\"{}\u{2026}\"", "\u{e4}".repeat(1024))),
         ];
         for (text, want) in cases {
@@ -264,9 +324,36 @@ mod tests {
             ("eyJeyJa.b.c", "[token]"),
             ("eyJa.b eyJa.b.c/eyJ eyJ.eyJ.eyJ", "eyJa.b [token]/eyJ [token]"),
             ("\u{e4}eyJa.b.c\u{e4}", "\u{e4}[token]\u{e4}"),
+            (
+                "www.logs.example.com 10.0.0.1 v1.2.3-rc.4",
+                "www.logs.example.com 10.0.0.1 v1.2.3-rc.4",
+            ),
+            // ` {"alg":"HS256"}`, `{ "alg":"HS256"}`, `\n{"alg":"HS256"}`, and `{"alg":"HS256"}` after other segments.
+            ("x IHsiYWxnIjoiSFMyNTYifQ.e30.c2ln x", "x [token] x"),
+            ("eyAiYWxnIjoiSFMyNTYifQ.e30.", "[token]"),
+            ("/CnsiYWxnIjoiSFMyNTYifQ.e30.c2ln", "/[token]"),
+            ("a.b.eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "a.b.[token]"),
+            ("a.IHsiYWxnIjoiSFMyNTYifQ.e30.c2ln", "a.[token]"),
         ];
         for (text, want) in cases {
             assert_eq!(without_tokens(text), want);
+        }
+    }
+
+    #[test]
+    fn undoes_percent_encoding_where_a_token_comes_out() {
+        let cases = [
+            ("/a%20b.c.d%2Fe", "/a%20b.c.d%2Fe"),
+            ("/x/eyJhbGciOiJIUzI1NiJ9%2Ee30%2Ec2lnc2ln?y", "/x/[token]?y"),
+            ("/x/e%79JhbGciOiJIUzI1NiJ9.e30.c2lnc2lnc2ln", "/x/[token]"),
+            ("/%65yJhbGciOiJIUzI1NiJ9.e30.c2lnc2ln%0Aclaimgate_audit", "/[token]\nclaimgate_audit"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(discreet(text), want);
+            let mut members = Members::new(64);
+            members.text("a", text);
+            let read: Value = serde_json::from_str(&members.close()).unwrap();
+            assert_eq!(read["a"], want);
         }
     }
 
@@ -276,5 +363,9 @@ mod tests {
         let many = "eyJ".repeat(1_000_000);
         assert_eq!(without_tokens(&many), many);
         assert_eq!(without_tokens(&format!("{many}.a.b")), "[token]");
+        let dots = "IHsi.".repeat(500_000);
+        assert_eq!(without_tokens(&dots), "[token]");
+        let dots = "a.".repeat(1_000_000);
+        assert_eq!(without_tokens(&dots), dots);
     }
 }

@@ -48,12 +48,19 @@ impl Shares {
 }
 
 /// How many records a worker writes in a second; `None` is no cap. Apart, so that neither kind crowds out the other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Of decisions that let the request pass.
+    /// Of decisions that let the request pass, be it by shadow mode.
     pub allowed: Option<u32>,
-    /// Of the others.
+    /// Of those that refuse it.
     pub denied: Option<u32>,
+}
+
+/// Refused requests are capped, since anyone can cause them.
+impl Default for Caps {
+    fn default() -> Self {
+        Self { allowed: None, denied: Some(1000) }
+    }
 }
 
 /// What of one worker's records is left out.
@@ -97,16 +104,22 @@ impl Volume {
             self.second = second;
             self.written = Written::default();
         }
+        // What shadow mode lets pass is an access: no flood of refusals is to hide it.
         let (cap, written) = match verdict {
-            Verdict::Allowed => (caps.allowed, &mut self.written.allowed),
-            Verdict::Denied | Verdict::ShadowDenied => (caps.denied, &mut self.written.denied),
+            Verdict::Allowed | Verdict::ShadowDenied => (caps.allowed, &mut self.written.allowed),
+            Verdict::Denied => (caps.denied, &mut self.written.denied),
         };
         if cap.is_some_and(|cap| *written >= cap) {
-            self.dropped = self.dropped.saturating_add(1);
+            self.dropped += 1;
             return false;
         }
         *written = written.saturating_add(1);
         true
+    }
+
+    /// Counts records as dropped that were to be written.
+    pub fn drop(&mut self, records: u64) {
+        self.dropped += records;
     }
 
     /// How many were dropped since this was asked last.
@@ -160,9 +173,13 @@ mod tests {
             admitted(Verdict::Denied, Timestamp::from_secs(1_001)),
             admitted(Verdict::Allowed, Timestamp::from_secs(999)),
         ];
-        assert_eq!(got, [true, false, true, true, false, true, true]);
+        assert_eq!(got, [true, true, true, false, false, true, true]);
         assert_eq!(volume.take_dropped(), 2);
         assert_eq!(volume.take_dropped(), 0);
-        assert!((0..5_000).all(|_| volume.admits(&Caps::default(), Verdict::Denied, now)));
+        let none = Caps { allowed: None, denied: None };
+        assert!((0..5_000).all(|_| volume.admits(&none, Verdict::Denied, now)));
+        assert_eq!(volume.take_dropped(), 0);
+        volume.drop(3);
+        assert_eq!(volume.take_dropped(), 3);
     }
 }

@@ -48,7 +48,7 @@ impl Engine {
         let path = self.responses.without_tokens(request);
         let shown =
             Shown { request, host: outcome.host.as_deref(), redaction, path: path.as_deref() };
-        Draft::new(outcome.verdict(), decision, Some(&shown), status, now)
+        Draft::new(outcome.verdict(), &decision, Some(&shown), status, now)
     }
 
     /// A decision in the words of records and filter state.

@@ -127,16 +127,25 @@ impl Counters {
     }
 
     /// Hands everything to the host. What it refuses is kept for the next time.
+    ///
+    /// # Errors
+    /// The first refusal; the others are tried all the same.
     pub fn flush(&mut self, filter: &str, engine: Option<&Engine>) -> Result<(), Denied> {
         self.timed = 0;
         self.sort();
+        let mut all = Ok(());
+        let mut note = |flushed: Result<(), Denied>| {
+            if all.is_ok() {
+                all = flushed;
+            }
+        };
         let name_of = |table: Option<&Table>, route: &Option<RouteId>| {
             let route = route.and_then(|id| table?.get(id.0));
             route.map_or(metrics::NONE, |route| &route.name).to_owned()
         };
         let live = engine.map(|engine| &engine.routes);
         for ((route, verdict, code), counter) in &mut self.requests {
-            counter.flush(|| {
+            note(counter.flush(|| {
                 let labels = [
                     ("filter", filter),
                     ("route", &*name_of(live, route)),
@@ -144,32 +153,32 @@ impl Counters {
                     ("code", code.map_or(NO_CODE, Code::name)),
                 ];
                 metrics::name(metrics::REQUESTS, &labels)
-            })?;
+            }));
         }
         for ((issuer, kid, code), counter) in &mut self.tokens {
-            counter.flush(|| token_name(filter, engine, *issuer, *kid, *code))?;
+            note(counter.flush(|| token_name(filter, engine, *issuer, *kid, *code)));
         }
         for (recall, counter) in &mut self.recalls {
-            counter.flush(|| metrics::name(metrics::TOKEN_CACHE, &[("outcome", recall)]))?;
+            note(counter.flush(|| metrics::name(metrics::TOKEN_CACHE, &[("outcome", recall)])));
         }
         let candidate = engine.and_then(|engine| engine.candidate.as_ref());
         for (route, counter) in &mut self.differences {
-            counter.flush(|| {
+            note(counter.flush(|| {
                 metrics::name(metrics::DIFFERENCES, &[("route", &*name_of(candidate, route))])
-            })?;
+            }));
         }
         for ((issuer, outcome), counter) in &mut self.key_sets {
             let issuer = engine.and_then(|engine| engine.issuers.get(issuer.0));
-            counter.flush(|| {
+            note(counter.flush(|| {
                 let issuer = issuer.map_or(metrics::NONE, |issuer| &issuer.name);
                 let labels = [("issuer", issuer), ("outcome", outcome.name())];
                 metrics::name(metrics::KEY_SETS, &labels)
-            })?;
+            }));
         }
         for (outcome, counter) in AuditOutcome::ALL.iter().zip(&mut self.audit) {
-            counter.flush(|| metrics::name(metrics::AUDIT, &[("outcome", outcome.name())]))?;
+            note(counter.define(|| metrics::name(metrics::AUDIT, &[("outcome", outcome.name())])));
         }
-        Ok(())
+        all
     }
 }
 
@@ -225,7 +234,12 @@ impl Counter {
 
     /// Hands the count to the host, under a name that is made once.
     fn flush(&mut self, name: impl FnOnce() -> String) -> Result<(), Denied> {
-        if self.pending == 0 {
+        if self.pending == 0 { Ok(()) } else { self.define(name) }
+    }
+
+    /// The same, and a count of zero too, so that the first one is an increase.
+    fn define(&mut self, name: impl FnOnce() -> String) -> Result<(), Denied> {
+        if self.pending == 0 && self.id.is_some() {
             return Ok(());
         }
         let id = match self.id {

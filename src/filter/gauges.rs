@@ -66,9 +66,11 @@ impl Gauges {
     /// # Errors
     /// What the host denies of that.
     pub fn serve(&mut self) -> Result<(), Denied> {
-        let Some(name) = self.untold.take() else { return Ok(()) };
+        let Some(name) = self.untold.clone() else { return Ok(()) };
         self.info.set(1, || name)?;
-        count_load(LoadOutcome::Accepted)
+        count_load(LoadOutcome::Accepted)?;
+        self.untold = None;
+        Ok(())
     }
 
     /// Tells what has changed.

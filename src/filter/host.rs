@@ -144,26 +144,36 @@ fn take(data: *mut u8, size: usize) -> Vec<u8> {
     unsafe { Vec::from_raw_parts(data, size, size) }
 }
 
-/// Writes a line into Envoy's log.
-pub fn log(level: log::Level, message: &str) -> Result<(), Denied> {
-    let level = match level {
+/// A level, as the ABI numbers it.
+fn number(level: log::Level) -> u32 {
+    match level {
         log::Level::Trace => 0,
         log::Level::Debug => 1,
         log::Level::Info => 2,
         log::Level::Warn => 3,
         log::Level::Error => 4,
-    };
+    }
+}
+
+/// Writes a line into Envoy's log, which prints it only if [`prints`] says so.
+pub fn log(level: log::Level, message: &str) -> Result<(), Denied> {
     // SAFETY: the host reads the message within the call.
-    let status = unsafe { ffi::proxy_log(level, message.as_ptr(), message.len()) };
+    let status = unsafe { ffi::proxy_log(number(level), message.as_ptr(), message.len()) };
     check("proxy_log", status)
 }
 
-/// Whether Envoy's log prints lines of level info.
-pub fn logs_info() -> bool {
-    let mut level = u32::MAX;
+/// Whether Envoy's log prints lines of this level. `None` where the host does not say.
+pub fn prints(level: log::Level) -> Option<bool> {
+    let mut least = u32::MAX;
     // SAFETY: the host writes one word within the call.
-    let status = unsafe { ffi::proxy_get_log_level(&mut level) };
-    status == 0 && level <= 2
+    let status = unsafe { ffi::proxy_get_log_level(&mut least) };
+    (status == 0).then_some(least <= number(level))
+}
+
+/// Fills this with randomness.
+pub fn random(bytes: &mut [u8]) -> Result<(), Denied> {
+    const INTERNAL_FAILURE: u32 = 10;
+    getrandom::fill(bytes).map_err(|_| Denied { function: "random_get", status: INTERNAL_FAILURE })
 }
 
 /// The time.
@@ -317,7 +327,8 @@ pub fn shared(name: &str) -> Result<(Vec<u8>, u32), Denied> {
     }
 }
 
-/// Replaces what workers share under a name. False where another worker did so since that version.
+/// Replaces what workers share under a name. False where another worker did so since that version; version 0 replaces
+/// whatever is there.
 pub fn share(name: &str, value: &[u8], version: u32) -> Result<bool, Denied> {
     const MISMATCH: u32 = 8;
     // SAFETY: the host reads both within the call.

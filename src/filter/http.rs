@@ -2,8 +2,10 @@
 
 use super::host::{self, Denied, Map};
 use super::root::Gate;
-use crate::audit::{Decision, Draft, End, Redaction, Shown, Verdict};
+use crate::audit::redact::{Redaction, ShowPath};
+use crate::audit::{Decision, Draft, End, Shown, Verdict};
 use crate::engine::Edit;
+use crate::metrics::AuditOutcome;
 use crate::policy::route::Mode;
 use crate::request::{CertificateField, Peer, Request};
 use crate::response::{self, Code, Refusal};
@@ -99,7 +101,7 @@ impl Http {
     }
 
     fn strip_trailers(&self) -> Result<(), Fault> {
-        let engine = self.gate.engine.as_ref().ok_or(CLOSED)?;
+        let engine = self.gate.serving().ok_or(CLOSED)?;
         let map = host::header_map(Map::RequestTrailers)?;
         let trailers = host::pairs(&map).ok_or(CUT_SHORT)?;
         for (name, _) in trailers.iter().filter(|(name, _)| engine.manages(name)) {
@@ -112,9 +114,9 @@ impl Http {
 impl Drop for Http {
     fn drop(&mut self) {
         self.settle();
-        if self.recorded {
+        if self.recorded && self.gate.journal.leave(self.context).is_some() {
             // The host ended the stream without a word.
-            self.gate.journal.leave(self.context);
+            self.gate.count_audit(AuditOutcome::Dropped);
         }
     }
 }
@@ -182,7 +184,7 @@ fn step(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Step {
 }
 
 fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step, Fault> {
-    let engine = gate.engine.as_ref().ok_or(CLOSED)?;
+    let engine = gate.serving().ok_or(CLOSED)?;
     let now = host::now()?;
     let map = host::header_map(Map::RequestHeaders)?;
     let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
@@ -230,8 +232,9 @@ fn refuse(gate: &Gate, context: u32, why: &Fault) {
     let refusal = Refusal::new(Code::InternalError, "");
     let responses = gate.engine.as_ref().map_or(&gate.responses, |engine| &engine.responses);
     let response = response::render(&refusal, gate.name(), false, request.as_ref(), responses);
-    let unredacted = Redaction::default();
-    let redaction = gate.engine.as_ref().map_or(&unredacted, |engine| &engine.audit.redaction);
+    // Without a configuration nobody said that a path may be shown.
+    let cautious = Redaction { path: ShowPath::Route, ..Redaction::default() };
+    let redaction = gate.engine.as_ref().map_or(&cautious, |engine| &engine.audit.redaction);
     let members = decision.members(redaction, &gate.node);
     let path = request.as_ref().and_then(|request| responses.without_tokens(request));
     let shown = request.as_ref().map(|request| Shown {

@@ -1,23 +1,27 @@
 //! The audit records of one worker: which are written, and the chain that they make.
 
-use super::host;
+use super::host::{self, Denied};
 use super::root::Gate;
 use crate::audit::heads::Table;
-use crate::audit::{Chain, Draft, End, Heads, Integrity, Internal, Members, Named};
+use crate::audit::{Caps, Chain, Draft, End, Heads, Integrity, Internal, Members, Named};
 use crate::audit::{Settings, Share, Verdict, Volume};
 use crate::metrics::AuditOutcome;
 use crate::time::Timestamp;
 use hashbrown::HashMap;
-use log::warn;
+use log::{error, warn};
 use std::cell::{Cell, RefCell};
 
-/// How often what workers share is written again, where others write at the same time.
-const TRIES: usize = 4;
+/// How often what workers share is written again, where others write at the same time: each of them succeeds in one try.
+const TRIES: usize = 64;
 
 /// See the module.
 pub struct Journal {
     /// The level of the lines: what is configured, else info where the host prints it, else warn.
     level: Cell<log::Level>,
+    /// Whether the host does not print lines of that level.
+    silent: Cell<bool>,
+    /// Whether it was told that records are lost.
+    lost: Cell<bool>,
     /// The drafts of streams that have not ended, by their contexts.
     open: RefCell<HashMap<u32, Draft>>,
     volume: RefCell<Volume>,
@@ -31,6 +35,8 @@ impl Default for Journal {
     fn default() -> Self {
         Self {
             level: Cell::new(log::Level::Warn),
+            silent: Cell::new(false),
+            lost: Cell::new(false),
             open: RefCell::default(),
             volume: RefCell::default(),
             chain: RefCell::default(),
@@ -47,7 +53,7 @@ impl Journal {
         if let Some(seed) = seed {
             journal.volume.get_mut().seed(seed);
         }
-        journal.heads = settings.integrity.as_ref().map(|integrity| Heads::new(&integrity.signer));
+        journal.heads = settings.integrity.as_ref().map(Heads::new);
         journal
     }
 
@@ -84,10 +90,12 @@ impl Journal {
     /// Records the start of streams that are open for long, and closes the chain so far by a checkpoint when it is time.
     pub fn tick(&self, gate: &Gate, now: Option<Timestamp>) {
         let settings = gate.engine.as_ref().map(|engine| &engine.audit);
-        let level = settings.and_then(|settings| settings.level);
-        self.level.set(level.unwrap_or_else(|| {
-            if host::logs_info() { log::Level::Info } else { log::Level::Warn }
-        }));
+        let level = settings.and_then(|settings| settings.level).unwrap_or_else(|| {
+            let info = host::prints(log::Level::Info) == Some(true);
+            if info { log::Level::Info } else { log::Level::Warn }
+        });
+        self.level.set(level);
+        self.silent.set(host::prints(level) == Some(false));
         let (Some(settings), Some(now)) = (settings, now) else { return };
         let mut started = Vec::new();
         if let Ok(mut open) = self.open.try_borrow_mut() {
@@ -114,76 +122,105 @@ impl Journal {
         if let (Some(integrity), Ok(now)) = (integrity, host::now()) {
             self.checkpoint(gate, integrity, true, now);
         }
-        self.chain.replace(None);
+        if let Ok(mut chain) = self.chain.try_borrow_mut() {
+            *chain = None;
+        }
     }
 
     fn write(&self, gate: &Gate, mut record: Members, verdict: Verdict, now: Timestamp) {
         let settings = gate.engine.as_ref().map(|engine| &engine.audit);
-        if let (Some(settings), Ok(mut volume)) = (settings, self.volume.try_borrow_mut()) {
-            if !volume.admits(&settings.caps, verdict, now) {
-                gate.count_audit(AuditOutcome::Dropped);
-                return;
-            }
-            record.dropped(volume.take_dropped());
+        let caps = settings.map_or_else(Caps::default, |settings| settings.caps);
+        let Ok(mut volume) = self.volume.try_borrow_mut() else { return };
+        if self.silent.get() {
+            self.lose(gate, "Envoy's log does not print their level: see `audit.level`");
+            volume.drop(1);
+            return;
         }
+        if !volume.admits(&caps, verdict, now) {
+            gate.count_audit(AuditOutcome::Dropped);
+            return;
+        }
+        let dropped = volume.take_dropped();
+        record.dropped(dropped);
         let integrity = settings.and_then(|settings| settings.integrity.as_ref());
-        let line = match (integrity, self.chain.try_borrow_mut()) {
-            (Some(integrity), Ok(mut chain)) => {
-                if chain.is_none() {
-                    *chain = self.open_chain(gate, integrity, now);
-                }
-                match chain.as_mut() {
-                    Some(chain) => chain.seal(record),
-                    None => record.close(),
-                }
-            }
-            (None, _) | (_, Err(_)) => record.close(),
+        let line = match integrity {
+            None => Ok(record.close()),
+            Some(integrity) => self.seal(gate, integrity, record, now),
         };
-        let logged = self.log(gate, &line);
-        gate.count_audit(if logged { AuditOutcome::Written } else { AuditOutcome::Dropped });
+        match line.and_then(|line| host::log(self.level.get(), &line)) {
+            Ok(()) => gate.count_audit(AuditOutcome::Written),
+            Err(denied) => {
+                self.lose(gate, &denied.to_string());
+                volume.drop(dropped.saturating_add(1));
+            }
+        }
     }
 
-    fn open_chain(&self, gate: &Gate, integrity: &Integrity, now: Timestamp) -> Option<Chain> {
-        let mut id = [0; 16];
-        if getrandom::fill(&mut id).is_err() {
-            warn!("claimgate: no randomness: records are not chained");
-            return None;
+    /// Counts a record that is lost, and tells why, once.
+    fn lose(&self, gate: &Gate, why: &str) {
+        gate.count_audit(AuditOutcome::Dropped);
+        if !self.lost.replace(true) {
+            error!("claimgate: audit records are lost: {why}");
         }
-        let before = self.share(|table| table.take_ended()).flatten();
+    }
+
+    /// Makes a record the next one of the chain, which it opens if there is none.
+    fn seal(
+        &self,
+        gate: &Gate,
+        integrity: &Integrity,
+        record: Members,
+        now: Timestamp,
+    ) -> Result<String, Denied> {
+        let Ok(mut chain) = self.chain.try_borrow_mut() else { return Ok(record.close()) };
+        if let Some(chain) = chain.as_mut() {
+            return Ok(chain.seal(record, now));
+        }
+        let mut id = [0; 16];
+        host::random(&mut id)?;
+        let before = self.share(now, |table| table.take_ended()).flatten();
         let internal = Internal { filter: gate.name(), node: &gate.node };
-        let (chain, line) = Chain::open(id, integrity, &internal, before.as_ref(), now);
-        self.log(gate, &line);
-        self.tell(chain.head(), false);
-        Some(chain)
+        let (mut opened, line) = Chain::open(id, integrity, &internal, before.as_ref(), now);
+        host::log(self.level.get(), &line)?;
+        self.tell(opened.head(), false, now);
+        let line = opened.seal(record, now);
+        *chain = Some(opened);
+        Ok(line)
     }
 
     fn checkpoint(&self, gate: &Gate, integrity: &Integrity, closed: bool, now: Timestamp) {
-        let Ok(mut chain) = self.chain.try_borrow_mut() else { return };
-        let Some(chain) = chain.as_mut() else { return };
+        let (Ok(mut chain), Ok(mut volume)) =
+            (self.chain.try_borrow_mut(), self.volume.try_borrow_mut())
+        else {
+            return;
+        };
+        let Some(chain) = chain.as_mut().filter(|_| !self.silent.get()) else { return };
         let own = chain.head().chain.clone();
-        let heads = self.share(|table| table.others(&own)).unwrap_or_default();
+        let heads = self.share(now, |table| table.others(&own)).unwrap_or_default();
         let internal = Internal { filter: gate.name(), node: &gate.node };
-        let dropped = self.volume.try_borrow_mut().map_or(0, |mut volume| volume.take_dropped());
-        match chain.checkpoint(integrity, &internal, &heads, dropped, closed, now) {
-            Some(line) => {
-                self.log(gate, &line);
-            }
-            None => warn!("claimgate: a checkpoint of the audit records cannot be signed"),
+        let dropped = volume.take_dropped();
+        let Some(line) = chain.checkpoint(integrity, &internal, &heads, dropped, closed, now)
+        else {
+            volume.drop(dropped);
+            return self.lose(gate, "a checkpoint cannot be signed");
+        };
+        match host::log(self.level.get(), &line) {
+            Ok(()) => self.tell(chain.head(), closed, now),
+            Err(denied) => self.lose(gate, &denied.to_string()),
         }
-        self.tell(chain.head(), closed);
     }
 
     /// Tells the other workers of a chain's newest record.
-    fn tell(&self, head: &Named, ended: bool) {
-        self.share(|table| table.tell(head, ended));
+    fn tell(&self, head: &Named, ended: bool, now: Timestamp) {
+        self.share(now, |table| table.tell(head, ended));
     }
 
     /// Changes what the workers share of their chains.
-    fn share<T>(&self, change: impl Fn(&mut Table) -> T) -> Option<T> {
+    fn share<T>(&self, now: Timestamp, change: impl Fn(&mut Table) -> T) -> Option<T> {
         let heads = self.heads.as_ref()?;
         for _ in 0..TRIES {
             let shared = host::shared(heads.name()).and_then(|(bytes, version)| {
-                let before = heads.read(&bytes);
+                let before = heads.read(&bytes, now);
                 let mut table = before.clone();
                 let result = change(&mut table);
                 let written =
@@ -204,13 +241,5 @@ impl Journal {
             }
         }
         None
-    }
-
-    fn log(&self, gate: &Gate, line: &str) -> bool {
-        let logged = host::log(self.level.get(), line);
-        if let Err(denied) = &logged {
-            gate.tell(denied);
-        }
-        logged.is_ok()
     }
 }

@@ -30,8 +30,10 @@ const FAST_TICK: u32 = 50;
 
 /// What the streams of one configuration share in one worker.
 pub struct Gate {
-    /// The policy; none refuses every request.
+    /// The policy, if one was loaded.
     pub engine: Option<Engine>,
+    /// Whether every request is refused all the same: the host denies something.
+    closed: bool,
     /// How a closed gate answers.
     pub responses: Responses,
     /// What prepares keys.
@@ -42,6 +44,8 @@ pub struct Gate {
     pub waiting: Waiting,
     /// The period of the tick that was last asked for, in milliseconds.
     period: Cell<u32>,
+    /// About how many milliseconds of ticks passed since the last one of [`TICK`].
+    passed: Cell<u32>,
     /// Envoy's node id.
     pub node: String,
     /// Audit records.
@@ -50,7 +54,7 @@ pub struct Gate {
     pub counters: RefCell<Counters>,
     gauges: RefCell<Gauges>,
     /// Whether a refusal of the host was told; the log need not repeat it for every request.
-    pub told: Cell<bool>,
+    told: Cell<bool>,
     /// Whether it was told that counters are refused.
     uncounted: Cell<bool>,
 }
@@ -59,11 +63,13 @@ impl Gate {
     fn new(engine: Option<Engine>, backend: Hosted) -> Self {
         Self {
             engine,
+            closed: false,
             responses: Responses::default(),
             backend,
             calls: RefCell::default(),
             waiting: Waiting::default(),
             period: Cell::new(TICK),
+            passed: Cell::new(0),
             node: String::new(),
             journal: Journal::default(),
             counters: RefCell::default(),
@@ -71,6 +77,11 @@ impl Gate {
             told: Cell::new(false),
             uncounted: Cell::new(false),
         }
+    }
+
+    /// The policy that decides; none refuses every request.
+    pub fn serving(&self) -> Option<&Engine> {
+        self.engine.as_ref().filter(|_| !self.closed)
     }
 
     /// The filter's name.
@@ -133,7 +144,7 @@ impl Gate {
 
     /// Tells once that this worker serves.
     fn serve(&self) {
-        if let Ok(mut gauges) = self.gauges.try_borrow_mut() {
+        if let (Some(_), Ok(mut gauges)) = (self.serving(), self.gauges.try_borrow_mut()) {
             self.tell_uncounted(gauges.serve());
         }
     }
@@ -142,7 +153,7 @@ impl Gate {
         if let Ok(mut counters) = self.counters.try_borrow_mut() {
             self.tell_uncounted(counters.flush(self.name(), self.engine.as_ref()));
         }
-        if let (Some(engine), Ok(mut gauges)) = (&self.engine, self.gauges.try_borrow_mut()) {
+        if let (Some(engine), Ok(mut gauges)) = (self.serving(), self.gauges.try_borrow_mut()) {
             self.tell_uncounted(gauges.flush(engine, self.waiting.len()));
         }
     }
@@ -152,10 +163,19 @@ impl Gate {
         self.flush();
     }
 
+    /// Ticks come faster while requests wait; what is not about these waits for its second.
+    fn tick_each_second(&self) {
+        let passed = self.passed.get().saturating_add(self.period.get());
+        self.passed.set(if passed >= TICK { 0 } else { passed });
+        if passed >= TICK {
+            self.tick();
+        }
+    }
+
     /// Fetches keys that are due, lets go those that are too old, and decides on requests that
     /// waited for them.
     fn renew_keys(&self, root: u32) {
-        let (Some(engine), Ok(now)) = (&self.engine, host::now()) else { return };
+        let (Some(engine), Ok(now)) = (self.serving(), host::now()) else { return };
         let expired = engine.trust.try_borrow_mut().map(|mut trust| trust.expire(now));
         for issuer in expired.unwrap_or_default() {
             self.count_key_set(issuer, KeySetOutcome::Expired);
@@ -170,7 +190,7 @@ impl Gate {
     }
 
     fn has_remotes(&self) -> bool {
-        let trust = self.engine.as_ref().and_then(|engine| engine.trust.try_borrow().ok());
+        let trust = self.serving().and_then(|engine| engine.trust.try_borrow().ok());
         trust.is_some_and(|trust| trust.keyring().has_remotes())
     }
 }
@@ -197,7 +217,7 @@ impl Drop for Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
-        if let (Some(engine), Ok(now)) = (&self.gate.engine, host::now()) {
+        if let (Some(engine), Ok(now)) = (self.gate.serving(), host::now()) {
             fetch::end(&self.gate, engine, token, headers, size, now);
             self.gate.waiting.retry(&self.gate, self.context, now);
         }
@@ -220,7 +240,7 @@ impl RootContext for Root {
         let bytes = match host::buffer(Buffer::PluginConfiguration, size) {
             Ok(bytes) => bytes,
             Err(denied) => {
-                self.close(&denied);
+                self.close(Gate::new(None, Hosted::default()), &denied);
                 return true;
             }
         };
@@ -249,8 +269,7 @@ impl RootContext for Root {
         gate.node = host::property("xds\0node\0id")
             .map(|id| String::from_utf8_lossy(&id).into_owned())
             .unwrap_or_default();
-        let gauges = gate.gauges.get_mut();
-        match probe(gauges, &loaded.digest).and_then(|()| self.probe_fetching(&gate)) {
+        match self.probe(&mut gate, &loaded.digest) {
             Ok(()) => {
                 gate.tick();
                 if let Some(engine) = &gate.engine {
@@ -269,14 +288,14 @@ impl RootContext for Root {
                 }
                 self.gate = Rc::new(gate);
             }
-            Err(denied) => self.close(&denied),
+            Err(denied) => self.close(gate, &denied),
         }
         true
     }
 
     fn on_tick(&mut self) {
         self.gate.serve();
-        self.gate.tick();
+        self.gate.tick_each_second();
         if self.gate.has_remotes() {
             self.gate.renew_keys(self.context);
         }
@@ -284,30 +303,34 @@ impl RootContext for Root {
 }
 
 impl Root {
-    fn close(&mut self, why: &Denied) {
+    /// Serves with a gate that refuses every request, and records that as the configuration has it.
+    fn close(&mut self, mut gate: Gate, why: &Denied) {
         let _ = gauges::count_load(LoadOutcome::Closed);
-        self.gate = Rc::new(Gate::new(None, Hosted::default()));
-        self.gate.tell(why);
+        gate.closed = true;
+        gate.tell(why);
+        gate.tick();
+        self.gate = Rc::new(gate);
     }
 
-    /// Asks the host for what the fetching of keys needs. The first tick is to come at once.
-    fn probe_fetching(&self, gate: &Gate) -> Result<(), Denied> {
+    /// Asks the host for what every decision needs, and for what the configuration does.
+    fn probe(&self, gate: &mut Gate, digest: &str) -> Result<(), Denied> {
+        host::now()?;
+        host::set_tick_period(TICK)?;
+        gate.gauges.get_mut().open(digest)?;
+        host::try_property("plugin_name")?;
+        // Audit lines go to the log: without it nothing would be told of who was let in.
+        host::log(log::Level::Debug, "claimgate: the host grants what is needed")?;
+        if gate.engine.as_ref().is_some_and(|engine| engine.audit.integrity.is_some()) {
+            // For the ids of chains, and for signatures.
+            host::random(&mut [0; 16])?;
+        }
         if gate.has_remotes() {
+            // The first tick is to come at once.
             host::set_effective_context(self.context)?;
             gate.hurry();
         }
         Ok(())
     }
-}
-
-/// Asks the host for what every decision needs.
-fn probe(gauges: &mut Gauges, digest: &str) -> Result<(), Denied> {
-    host::now()?;
-    host::set_tick_period(TICK)?;
-    gauges.open(digest)?;
-    host::try_property("plugin_name")?;
-    // Audit lines go to the log: without it nothing would be told of who was let in.
-    host::log(log::Level::Debug, "claimgate: the host grants what is needed")
 }
 
 #[allow(clippy::disallowed_methods, reason = "this is the host's side")]

@@ -9,6 +9,7 @@ use super::signature::Algorithm;
 use super::{Error, Issuer, IssuerId, KeySet, cache};
 use crate::time::Timestamp;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
@@ -33,8 +34,11 @@ pub struct VerifiedToken {
 const MAX_VERDICTS: usize = 16;
 /// For how many routes a token keeps what is said of it.
 const MAX_NOTES: usize = 4;
+/// The longest note that is kept, in bytes of all of its forms: one that shows long claims is written anew each time.
+const MAX_NOTE: usize = 896;
 /// What these take, in bytes.
-const KEPT: usize = MAX_VERDICTS * 2 * size_of::<usize>() + MAX_NOTES * 640;
+const KEPT: usize =
+    MAX_VERDICTS * 2 * size_of::<usize>() + MAX_NOTES * (MAX_NOTE + size_of::<Note>());
 
 /// What is said of a decision, in the forms in which it is said.
 #[derive(Debug)]
@@ -51,8 +55,15 @@ impl Note {
     }
 
     /// What its record says, written where one is asked for.
-    pub fn record(&self, write: impl FnOnce() -> String) -> &str {
-        self.record.get_or_init(write)
+    pub fn record(&self, write: impl FnOnce() -> String) -> Cow<'_, str> {
+        if let Some(record) = self.record.get() {
+            return Cow::Borrowed(record);
+        }
+        let record = write();
+        if self.state.len() + record.len() > MAX_NOTE {
+            return Cow::Owned(record);
+        }
+        Cow::Borrowed(self.record.get_or_init(|| record))
     }
 }
 
@@ -100,7 +111,7 @@ impl VerifiedToken {
             return Rc::clone(note);
         }
         let note = Rc::new(write());
-        if notes.len() < MAX_NOTES {
+        if notes.len() < MAX_NOTES && note.state.len() <= MAX_NOTE {
             notes.push((route, Rc::clone(&note)));
         }
         note
@@ -318,6 +329,14 @@ mod tests {
         assert_eq!(token.note(99, || note("one")).state, "one");
         assert_eq!(token.note(99, || note("two")).state, "two");
         assert_eq!(token.note(0, || note("two")).state, "0");
+        let known = token.note(0, || note("three"));
+        for (record, kept) in
+            [("x".repeat(MAX_NOTE), false), ("short".into(), true), ("no".into(), true)]
+        {
+            let said = known.record(|| record.clone());
+            assert_eq!(matches!(said, Cow::Borrowed(_)), kept);
+        }
+        assert_eq!(known.record(String::new), "short");
         assert_eq!(token.notes.borrow().len(), MAX_NOTES);
     }
 

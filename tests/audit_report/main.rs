@@ -15,8 +15,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 fn claimgate() -> Command {
-    let own = || env!("CARGO_BIN_EXE_claimgate").into();
-    Command::new(std::env::var_os("CLAIMGATE").unwrap_or_else(own))
+    Command::new(env!("CARGO_BIN_EXE_claimgate"))
 }
 
 fn folder(name: &str) -> PathBuf {

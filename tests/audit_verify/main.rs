@@ -255,8 +255,12 @@ fn names_every_way_of_tampering() {
         (
             "after closing",
             |r| {
-                let mut a =
-                    Chain { id: "A".repeat(22), seq: 22, prev: writer::head(r.last().unwrap()) };
+                let mut a = Chain {
+                    id: "A".repeat(22),
+                    seq: 22,
+                    prev: writer::head(r.last().unwrap()),
+                    second: 20,
+                };
                 r.push(a.access(30, "x"));
             },
             "inserted",
@@ -275,14 +279,14 @@ fn names_every_way_of_tampering() {
             "an old part",
             |r| {
                 let (mut c, opened) = Chain::open("C", 0, None);
-                let (mut d, next) = Chain::open("D", 90, None);
+                let (mut d, next) = Chain::open("D", 900, None);
                 *r = vec![
                     next,
-                    d.access(91, "u"),
+                    d.access(901, "u"),
                     opened,
                     c.access(1, "x"),
                     c.sign(2, &key(), true, &[]),
-                    d.sign(92, &key(), true, &[]),
+                    d.sign(902, &key(), true, &[]),
                 ];
             },
             "replayed",
@@ -332,13 +336,13 @@ fn judges_the_time_and_the_keys() {
         let (got, report, _) = run("times", &[("a.log", text(records, line))], &arguments);
         assert_eq!((got, kinds(&report).as_str()), (code, want), "{name}: {report}");
     }
-    // Cut after a checkpoint, whose record is then dated forward: what counts is when it was signed.
+    // Cut after a checkpoint, whose record is then dated forward: it is signed, time and all.
     let end = records.iter().position(|record| record.contains("audit-checkpoint")).unwrap();
     let mut cut = records[..=end].to_vec();
     cut[end] = cut[end].replace(&time(9), &time(18));
     let arguments = ["--key", "key.pem", "--until", &time(18)];
     let (_, report, _) = run("times", &[("a.log", text(&cut, line))], &arguments);
-    assert_eq!(kinds(&report), "not_closed");
+    assert_eq!(kinds(&report), "altered not_closed");
     let file = [("a.log", text(&records, line))];
     let (code, report, _) = run("keys", &file, &["--without-key"]);
     assert_eq!((code, &report["signatures_verified"]), (0, &false.into()));
@@ -352,4 +356,166 @@ fn judges_the_time_and_the_keys() {
     std::fs::write(folder("keys").join("jwk.json"), jwk).unwrap();
     let (code, report, _) = run("keys", &file, &["--key", "jwk.json"]);
     assert!(code == 1 && report.to_string().contains("key unknown"), "{report}");
+}
+
+/// Runs one log, and returns what was found.
+fn found(name: &str, records: &[String], arguments: &[&str]) -> String {
+    let arguments = [&["--key", "key.pem"], arguments].concat();
+    kinds(&run(name, &[("a.log", text(records, line))], &arguments).1)
+}
+
+#[test]
+fn a_record_counts_from_when_it_was_written() {
+    // Of a stream that began at once, and ended two hours later: all before it was taken away.
+    let (mut a, _) = Chain::open("A", 0, None);
+    a.access(1, "u");
+    let records = [
+        a.long(2, 7200),
+        a.sign(7210, &key(), false, &[]),
+        a.access(7300, "u"),
+        a.sign(7310, &key(), true, &[]),
+    ];
+    let since = |second| time(second);
+    assert_eq!(found("long", &records, &["--since", &since(7300)]), "");
+    assert_eq!(
+        found("long", &records, &["--since", &since(3600)]),
+        "begins_late missing_beginning"
+    );
+    // A second worker's log that begins so is no older one.
+    let (mut b, opened) = Chain::open("B", 7000, None);
+    let records =
+        [&[opened, b.access(7205, "u")][..], &records, &[b.sign(7311, &key(), true, &[])]];
+    assert_eq!(found("long", &records.concat(), &["--since", &since(7300)]), "");
+}
+
+#[test]
+fn a_tail_that_is_cut_off_is_missed_whatever_others_say() {
+    let (mut a, a0) = Chain::open("A", 0, None);
+    let (mut b, b0) = Chain::open("B", 0, None);
+    let signed = b.sign(5, &key(), false, &[]);
+    let told = b.named();
+    let lost: Vec<String> = (6..20).map(|second| b.access(second, "u")).collect();
+    // B's VM is gone; A goes on naming what B told last.
+    let last = a.sign(400, &key(), true, &[told]);
+    for tail in [&lost[..], &[]] {
+        let records = [&[a0.clone(), b0.clone(), signed.clone()], tail, &[last.clone()]].concat();
+        assert_eq!(found("tail", &records, &["--until", &time(300)]), "not_closed");
+    }
+}
+
+#[test]
+fn what_others_name_is_held_against_the_log_however_long_ago() {
+    let (mut a, a0) = Chain::open("A", 0, None);
+    let (mut b, b0) = Chain::open("B", 0, None);
+    let signed = b.sign(1, &key(), false, &[]);
+    let told = b.named();
+    let mut records = vec![a0, b0, signed];
+    records.extend((0..200).map(|n| b.access(2 + n / 50, "u")));
+    records.push(b.sign(9, &key(), true, &[]));
+    let whole = [&records[..], &[a.sign(10, &key(), true, &[told.clone()])]].concat();
+    assert_eq!(found("named", &whole, &[]), "");
+    // Another log of the same length, signed anew by who has the key, but not what A's worker saw.
+    let forged = told.replace(&told[25..30], "AAAAA");
+    let (mut a, a0) = Chain::open("A", 0, None);
+    records[0] = a0;
+    records.push(a.sign(10, &key(), true, &[forged]));
+    assert_eq!(found("named", &records, &[]), "altered");
+}
+
+#[test]
+fn chains_that_are_gone_are_missed_by_the_time_of_their_records() {
+    let (mut old, _) = Chain::open("O", 0, None);
+    let (mut a, a0) = Chain::open("A", 100, Some(&old));
+    old.access(50, "u");
+    let records = [a0, a.sign(110, &key(), false, &[old.named()]), a.sign(111, &key(), true, &[])];
+    assert_eq!(found("gone", &records, &[]), "chain_missing");
+    assert_eq!(found("gone", &records, &["--since", &time(100)]), "");
+    assert_eq!(found("gone", &records, &["--since", &time(40)]), "begins_late chain_missing");
+}
+
+#[test]
+fn a_chain_that_is_never_signed_is_none_of_the_filters() {
+    let (mut forged, opened) = Chain::open("F", 0, None);
+    let mut records = log(&key());
+    records.extend([opened, forged.access(1, "u")]);
+    assert_eq!(found("unsigned", &records, &[]), "not_closed");
+    records.push(forged.access(4000, "u"));
+    assert_eq!(found("unsigned", &records, &[]), "spliced not_closed");
+}
+
+#[test]
+fn nothing_in_a_log_reaches_a_terminal() {
+    let (mut a, opened) = Chain::open("A", 0, None);
+    let hostile = "\u{1b}[2J\u{202e}";
+    let mut records = vec![opened, a.access(1, "u")];
+    let (mut b, opened) = Chain::open(hostile, 0, None);
+    records.extend([opened, b.access(1, hostile)]);
+    let kid = key().with_key_id(hostile);
+    records.push(a.sign_as(2, &kid, true, &[format!("{hostile}:1:{hostile}:1")], writer::TYPE));
+    let folder = folder("hostile");
+    std::fs::write(folder.join("a.log"), text(&records, line)).unwrap();
+    std::fs::write(folder.join("key.pem"), key().public_key().to_pem()).unwrap();
+    std::fs::write(
+        folder.join("keys.json"),
+        format!("{{\"keys\":[{}]}}", key().public_key().to_jwk()),
+    )
+    .unwrap();
+    for key in ["key.pem", "keys.json"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_claimgate"))
+            .args(["--color", "always", "audit", "verify", "--key", key, "a.log"])
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        let shown = shown.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
+        assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
+        assert!(shown.contains("broken"), "{shown}");
+    }
+}
+
+#[test]
+fn only_what_is_signed_says_when_something_was() {
+    let (mut a, opened) = Chain::open("A", 0, None);
+    let mut records = vec![opened];
+    for second in 1..10 {
+        records.push(a.access(second * 100, "u"));
+        records.push(a.sign(second * 100 + 10, &key(), second == 9, &[]));
+    }
+    let last = records.len() - 1;
+    // All but the last record is gone, and that says that it is of the time that is asked for.
+    let alone = [records[last].replace(&time(910), &time(200))];
+    let found_alone = found("alone", &alone, &["--since", &time(200)]);
+    assert_eq!(found_alone, "altered missing_beginning not_closed", "its own text is signed too");
+    // Records of that time, after the last checkpoint.
+    let mut more = records[..last - 1].to_vec();
+    let signed = more.len() - 1;
+    assert_eq!(found("tail", &more, &["--until", &time(800)]), "");
+    let mut a = Chain {
+        id: "A".repeat(22),
+        seq: signed as u64 + 1,
+        prev: writer::head(&more[signed]),
+        second: 0,
+    };
+    more.extend([a.access(300, "x"), a.access(400, "x")]);
+    assert_eq!(found("tail", &more, &["--until", &time(800)]), "inserted");
+}
+
+#[test]
+fn reads_records_in_lines_of_other_forms() {
+    let records = log(&key());
+    let istio = |record: &str| {
+        format!(
+            "2026-11-25T10:00:00.000000Z\tinfo\tenvoy wasm external/x.cc:1\twasm log: claimgate_audit {record}\tthread=22"
+        )
+    };
+    let colored = |record: &str| {
+        format!("wasm log claimgate_audit claimgate_audit: claimgate_audit {record}\u{1b}[0m\r")
+    };
+    let escaped = |record: &str| line(record).replace('\\', "\\\\").replace('"', "\\\"");
+    let forms: [&dyn Fn(&str) -> String; 3] = [&istio, &colored, &escaped];
+    for (index, form) in forms.into_iter().enumerate() {
+        let log = records.iter().map(|record| form(record) + "\n").collect::<String>();
+        let (code, report, _) = run("forms", &[("a.log", log.into_bytes())], &["--key", "key.pem"]);
+        assert_eq!((code, kinds(&report).as_str()), (0, ""), "{index}: {report}");
+    }
 }

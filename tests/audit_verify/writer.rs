@@ -14,7 +14,7 @@ pub fn head(record: &str) -> String {
 
 /// 10:00 and so many seconds.
 pub fn time(second: u64) -> String {
-    format!("2026-11-25T10:{:02}:{:02}.000Z", second / 60, second % 60)
+    format!("2026-11-25T{:02}:{:02}:{:02}.000Z", 10 + second / 3600, second / 60 % 60, second % 60)
 }
 
 /// One chain.
@@ -22,14 +22,18 @@ pub struct Chain {
     pub id: String,
     pub seq: u64,
     pub prev: String,
+    pub second: u64,
 }
+
+/// 2026-11-25T10:00:00Z.
+const EPOCH: u64 = 1_795_600_800;
 
 impl Chain {
     /// A chain, and its opening record.
     pub fn open(letter: &str, second: u64, before: Option<&Self>) -> (Self, String) {
         let id = letter.repeat(22);
         let before = before.map(|chain| format!(",\"claimgate.before\":\"{}\"", chain.named()));
-        let mut chain = Self { id, seq: 0, prev: String::new() };
+        let mut chain = Self { id, seq: 0, prev: String::new(), second };
         let members = format!("\"claimgate.key_id\":\"k\"{}", before.unwrap_or_default());
         let record = chain.write(second, "audit-opened", &members);
         (chain, record)
@@ -37,7 +41,7 @@ impl Chain {
 
     /// Its last record, as others name it.
     pub fn named(&self) -> String {
-        format!("{}:{}:{}", self.id, self.seq - 1, self.prev)
+        format!("{}:{}:{}:{}", self.id, self.seq - 1, self.prev, EPOCH + self.second)
     }
 
     fn write(&mut self, second: u64, action: &str, members: &str) -> String {
@@ -54,12 +58,21 @@ impl Chain {
         );
         self.prev = head(&record);
         self.seq += 1;
+        self.second = second;
         record
     }
 
     pub fn access(&mut self, second: u64, user: &str) -> String {
         let members = format!("\"user.id\":\"{user}\",\"user_agent.original\":\"a \\\"b\\\"\"");
         self.write(second, "access-allowed", &members)
+    }
+
+    /// The record of a stream that began then and was open for so long.
+    pub fn long(&mut self, second: u64, seconds: u64) -> String {
+        let nanos = seconds * 1_000_000_000;
+        let record = self.write(second, "access-allowed", &format!("\"event.duration\":{nanos}"));
+        self.second = second + seconds;
+        record
     }
 
     pub fn sign(
@@ -80,10 +93,11 @@ impl Chain {
         heads: &[String],
         typ: &str,
     ) -> String {
-        let payload = json!({"chain": self.id, "seq": self.seq - 1, "head": self.prev, "closed": closed,
-            "heads": heads});
-        let jws = jws(key, payload, typ, second);
         let action = if closed { "audit-closed" } else { "audit-checkpoint" };
+        let said = format!("{{\"@timestamp\":\"{}\",\"event.action\":\"{action}\"", time(second));
+        let payload = json!({"chain": self.id, "seq": self.seq - 1, "head": self.prev, "closed": closed,
+            "said": head(&said), "heads": heads});
+        let jws = jws(key, payload, typ, second);
         self.write(second, action, &format!("\"claimgate.checkpoint\":\"{jws}\""))
     }
 }
@@ -93,8 +107,7 @@ fn jws(key: &Ed25519KeyPair, payload: Value, typ: &str, second: u64) -> String {
         payload,
         jwt_simple::prelude::Duration::from_mins(1),
     );
-    // 2026-11-25T10:00:00Z.
-    let signed = jwt_simple::prelude::Duration::from_secs(1_795_600_800 + second);
+    let signed = jwt_simple::prelude::Duration::from_secs(EPOCH + second);
     (claims.issued_at, claims.expires_at, claims.invalid_before) = (Some(signed), None, None);
     let options =
         HeaderOptions { signature_type: Some(typ.to_owned()), ..HeaderOptions::default() };

@@ -123,6 +123,13 @@ fn shares_and_caps_leave_out_what_they_say_and_count_it() {
     assert_eq!(records("/logs/flood").len() as u64 + dropped, 100, "what is dropped is told");
     assert!(dropped > 0, "a hundred within two seconds");
 
+    // Each decision is counted for what became of its record, but for those of which none is asked.
+    let of = |outcome| proxy.sum("claimgate_audit_total", &[("outcome", outcome)]).unwrap_or(0.0);
+    let want = 301.0;
+    let all = || Some(of("written") + of("sampled_out") + of("dropped")).filter(|all| *all >= want);
+    assert_eq!(eventually(Duration::from_secs(6), all), Some(want));
+    assert_eq!((of("sampled_out"), of("dropped")), (200.0 - drawn as f64, dropped as f64));
+
     proxy.send(Request::get("/quiet")).allowed();
     proxy.send(Request::get("/quiet").bearer("x")).audit();
     assert_eq!(records("/quiet").len(), 1, "a route says otherwise for what it allows");
@@ -175,4 +182,34 @@ fn a_peer_is_told_from_what_a_header_says() {
     let record = start(json!({})).send(Request::get("/open/x")).audit();
     assert_eq!(record["client.ip"], "127.0.0.1");
     assert_eq!(record["source.ip"], "127.0.0.1");
+}
+
+#[test]
+fn records_that_the_log_does_not_print_are_missed_aloud() {
+    let proxy = start(json!({"level": "debug"}));
+    proxy.send(Request::get("/open/x")).allowed();
+    let audit =
+        |outcome, want| proxy.sum_becomes("claimgate_audit_total", &[("outcome", outcome)], want);
+    assert_eq!(audit("dropped", 1.0), Some(1.0));
+    assert_eq!(audit("written", 0.0), Some(0.0));
+    let own = proxy.envoy.log.own_lines_from(0);
+    assert!(own.contains("audit records are lost") && own.contains("audit.level"), "{own}");
+}
+
+#[test]
+fn a_gate_that_the_host_shuts_records_as_it_is_told() {
+    let audit = json!({"path": "none", "max_per_second": {"denied": 5}});
+    let config = changed(filter(routes()), json!({"audit": audit}));
+    let proxy = Proxy::start(Setup::new(config).denying("proxy_define_metric"));
+    for _ in 0..50 {
+        proxy.send(Request::get("/logs/secret-path")).refused("internal_error");
+    }
+    let records = proxy.envoy.log.audits(|record| record["event.code"] == "internal_error");
+    assert!((5..40).contains(&records.len()), "{} of 50", records.len());
+    for record in records {
+        assert_eq!(
+            (&record["url.path"], &record["claimgate.filter"]),
+            (&json!(null), &json!("edge"))
+        );
+    }
 }

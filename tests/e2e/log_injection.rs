@@ -138,6 +138,7 @@ fn places(attack: &str) -> Vec<(&'static str, Request)> {
 
 /// Sends each attack in each place, by this way; every line of the log is then still one that the filter wrote.
 fn attack_by(proxy: &Proxy, address: std::net::SocketAddr) {
+    let earlier = proxy.envoy.log.audits(|_| true).len();
     let mut reached: BTreeMap<&str, u32> = BTreeMap::new();
     for attack in attacks() {
         for (place, request) in places(&attack) {
@@ -155,6 +156,9 @@ fn attack_by(proxy: &Proxy, address: std::net::SocketAddr) {
             *reached.entry(place).or_default() += 1;
         }
     }
+    // None came late.
+    let all: u32 = reached.values().sum();
+    assert_eq!(proxy.envoy.log.audits(|_| true).len() - earlier, all as usize);
     // HTTP lets a method be letters only, and Envoy an authority be one.
     let places = places("");
     let named = places.iter().map(|(place, _)| *place);

@@ -10,10 +10,6 @@ use serde_json::Value;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How many records of refused requests a worker writes in a second, where the configuration says nothing: anyone can
-/// cause them.
-const DENIED_A_SECOND: u32 = 1000;
-
 /// The most claims that a record shows: a line stays bounded.
 const MAX_CLAIMS: usize = 32;
 
@@ -28,6 +24,10 @@ impl Builder<'_> {
             allowed: share(&raw.allowed, "allowed")?.unwrap_or(Share::All),
             denied: share(&raw.denied, "denied")?.unwrap_or(Share::All),
         };
+        if raw.max_per_second.allowed == Some(0) {
+            let place = place.key("max_per_second").key("allowed");
+            self.warnings.push(place.warning("no access is recorded: say so by `allowed: none`"));
+        }
         Ok(Settings {
             level: match raw.level {
                 None | Some(raw::Level::Auto) => None,
@@ -40,7 +40,7 @@ impl Builder<'_> {
             shares,
             caps: Caps {
                 allowed: raw.max_per_second.allowed,
-                denied: Some(raw.max_per_second.denied.unwrap_or(DENIED_A_SECOND)),
+                denied: raw.max_per_second.denied.or(Caps::default().denied),
             },
             redaction: self.redaction(raw, place)?,
             open_after: time(raw.open_after.as_deref(), 1..=86_400, &place.key("open_after"))?,
@@ -121,15 +121,16 @@ impl Builder<'_> {
                 "`sign` is missing: an Ed25519 private key (`claimgate keys new --alg EdDSA`)",
             )
         })?;
+        let signer = self.signer(sign, raw.key_id.as_deref(), &place.key("sign"))?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let key_id = raw.key_id.as_deref();
-        if key_id.is_some_and(|id| id.is_empty() || id.len() > 64 || !id.bytes().all(plain)) {
-            return Err(place
-                .key("key_id")
-                .error("expected 1 to 64 letters, digits, `-`, `_`, `.`"));
+        let id = signer.key_id();
+        if id.is_empty() || id.len() > 64 || !id.bytes().all(plain) {
+            return Err(place.key("key_id").error(
+                "the id of the key, here or its `kid`, is 1 to 64 letters, digits, `-`, `_`, `.`",
+            ));
         }
         Ok(Integrity {
-            signer: self.signer(sign, key_id, &place.key("sign"))?,
+            signer,
             checkpoint: time(raw.checkpoint.as_deref(), 1..=3600, &place.key("checkpoint"))?,
         })
     }

@@ -39,6 +39,6 @@ fn time(text: &str) -> Result<Stamp, String> {
         time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|time| time.as_nanos());
     let stamp = nanos.and_then(|nanos| u64::try_from(nanos).ok()).map(Timestamp::from_nanos);
     stamp
-        .and_then(|stamp| Stamp::parse(&stamp.to_string()))
+        .and_then(Stamp::at)
         .ok_or_else(|| "expected RFC 3339 in UTC, as 2026-11-25T10:00:00Z".to_owned())
 }

@@ -2,7 +2,7 @@
 //! held at a time is one buffer, however long the log is.
 
 use crate::Failure;
-use claimgate::audit::record::MARKER;
+use claimgate::audit::link::Stamp;
 use flate2::read::MultiGzDecoder;
 use memchr::{memchr_iter, memmem};
 use std::cell::Cell;
@@ -16,6 +16,9 @@ const MAX_LINE: usize = 1 << 20;
 
 /// How much is read at a time, in bytes; more than a line, so that most of it is whole lines.
 const BUFFER: usize = 2 * MAX_LINE;
+
+/// How a record begins in its line.
+const BEGINNING: &[u8] = b"claimgate_audit {";
 
 /// Where something stands in the log.
 #[derive(Clone, Copy)]
@@ -36,8 +39,8 @@ pub enum Found<'a> {
     Unreadable(&'static str),
 }
 
-/// Hands over every audit record, and every one that cannot be read, in the order of the files' first records.
-/// Lines of other kinds are passed over. Standard input, `-`, comes last.
+/// Hands over every audit record, and every one that cannot be read, in the order in which the files' first records
+/// were written. Lines of other kinds are passed over. Pipes, as `-` is, come last, in the order in which they are given.
 ///
 /// # Errors
 /// Where a file cannot be opened, read or unpacked.
@@ -66,7 +69,7 @@ pub fn size(paths: &[String]) -> Option<u64> {
         .try_fold(0_u64, |sum, file| Some(sum.saturating_add(file?.len())))
 }
 
-/// The files by the time of their first record, so that rotated ones may be given in any order.
+/// The files by the time at which their first record was written, so that rotated ones may be given in any order.
 fn in_order(paths: &[String]) -> Result<Vec<&str>, Failure> {
     let stdin = paths.iter().filter(|path| *path == "-").count();
     if stdin > 1 {
@@ -74,37 +77,27 @@ fn in_order(paths: &[String]) -> Result<Vec<&str>, Failure> {
     }
     let mut keyed = Vec::new();
     for path in paths {
-        // Only where there is something to order.
-        let first = if paths.len() == 1 || path == "-" { None } else { first(path)? };
-        keyed.push((path == "-", first, path.as_str()));
+        // Only where there is something to order, and a file, which can be read twice.
+        let file = std::fs::metadata(path).is_ok_and(|file| file.is_file());
+        let first = if paths.len() > 1 && file { first(path)? } else { None };
+        keyed.push((!file, first, path.as_str()));
     }
     keyed.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
     Ok(keyed.into_iter().map(|(_, _, path)| path).collect())
 }
 
-/// How many records at the beginning of a file say when it begins: a record has the time when its stream began, and
-/// some of them were open for long.
-const FIRST: usize = 64;
-
-/// The latest `@timestamp` of a file's first records. All are of one form, so that their texts compare as they do.
-fn first(path: &str) -> Result<Option<String>, Failure> {
-    let (mut latest, mut seen) = (None, 0);
+/// When the first record of a file was written that says so.
+fn first(path: &str) -> Result<Option<Stamp>, Failure> {
+    let mut first = None;
     let done = lines(open(path, &Rc::default())?, &mut |bytes| {
         let mut unescaped = String::new();
         if let Some(Found::Record(text)) = record(bytes, &mut unescaped) {
-            latest = latest.take().max(timestamp(text).map(str::to_owned));
-            seen += 1;
+            first = Stamp::written(text);
         }
-        if seen == FIRST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if first.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     done.map_err(|error| told(path, &error))?;
-    Ok(latest)
-}
-
-/// The value of `@timestamp`, which no escape is in.
-pub fn timestamp(record: &str) -> Option<&str> {
-    let (_, rest) = record.split_once("\"@timestamp\":\"")?;
-    rest.split_once('"').map(|(time, _)| time)
+    Ok(first)
 }
 
 fn told(path: &str, error: &io::Error) -> Failure {
@@ -190,26 +183,28 @@ fn record<'a>(line: Option<&'a [u8]>, unescaped: &'a mut String) -> Option<Found
     let Some(line) = line else {
         return Some(Found::Unreadable("a line is longer than 1 MiB"));
     };
-    let at = memmem::find(line, MARKER.as_bytes())?;
-    let rest = line.get(at + MARKER.len()..)?.trim_ascii_end();
-    let (b'{', members) = rest.split_first()? else { return None };
-    let escaped = members.first() == Some(&b'\\');
-    let text = if escaped { string(rest) } else { Some(rest) };
-    let text = text.and_then(|text| std::str::from_utf8(text).ok());
-    let Some(mut text) = text else {
-        return Some(Found::Unreadable("a record is cut off, or is not UTF-8"));
+    let at = memmem::find(line, BEGINNING)?;
+    let rest = line.get(at + BEGINNING.len() - 1..)?;
+    let escaped = rest.get(1) == Some(&b'\\');
+    // A line that is escaped without being a JSON string ends with it.
+    let text = if escaped { string(rest).unwrap_or(rest) } else { rest };
+    let Ok(mut text) = std::str::from_utf8(text) else {
+        return Some(Found::Unreadable("a record is not UTF-8"));
     };
     if escaped {
-        let Ok(plain) = serde_json::from_str(&format!("\"{text}\"")) else {
+        let Ok(plain) = serde_json::from_str(&format!("\"{}\"", text.trim_ascii_end())) else {
             return Some(Found::Unreadable("a record stands wrongly escaped in its line"));
         };
         *unescaped = plain;
-        text = unescaped.trim_ascii_end();
+        text = unescaped;
     }
+    // No record holds a control character: what comes after one is another field of the line, as Istio has it.
+    let text = text.split(|c: char| c.is_ascii_control()).next().unwrap_or_default();
+    let text = text.trim_ascii_end();
     Some(if text.ends_with('}') {
         Found::Record(text)
     } else {
-        Found::Unreadable("a record is cut off")
+        Found::Unreadable("a record is cut off, or something stands after it on its line")
     })
 }
 

@@ -3,6 +3,7 @@
 use super::keys;
 use super::progress::Progress;
 use super::read::{self, Found};
+use super::report::visible;
 use crate::Failure;
 use crate::output::Format;
 use crate::table::Table;
@@ -11,6 +12,9 @@ use claimgate::audit::link::Stamp;
 use claimgate::audit::verify::{Chain, Period, Report, Verifier};
 use serde_json::{Map, Value, json};
 use std::process::ExitCode;
+
+/// How many chains are listed for people.
+const SHOWN: usize = 200;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -153,7 +157,7 @@ impl Shown {
                 Table::new(["chain", "records", "seq", "first", "last", "checkpoints", "state"]);
             let time =
                 |time: &Option<Stamp>| time.as_ref().map(Stamp::as_str).unwrap_or("-").to_owned();
-            for chain in &self.report.chains {
+            for chain in self.report.chains.iter().take(SHOWN) {
                 chains.row([
                     chain.id.clone(),
                     chain.records.to_string(),
@@ -165,6 +169,10 @@ impl Shown {
                 ]);
             }
             text += &format!("\n{chains}");
+            let more = self.report.chains.len().saturating_sub(SHOWN);
+            if more > 0 {
+                text += &format!("and {more} more: --format json lists them\n");
+            }
         }
         text
     }
@@ -179,7 +187,8 @@ impl Shown {
         if let (Some(chain), Some(seq)) = (&finding.chain, finding.seq) {
             text += &format!(": chain {chain}, record {seq}");
         }
-        text + ": " + &finding.message
+        // Some of it is what a log says.
+        visible(&(text + ": " + &finding.message))
     }
 }
 

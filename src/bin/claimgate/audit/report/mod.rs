@@ -6,6 +6,8 @@ mod html;
 mod tally;
 mod terminal;
 
+pub use terminal::visible;
+
 use super::progress::Progress;
 use super::read::{self, Found};
 use crate::Failure;

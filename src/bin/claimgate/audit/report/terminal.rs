@@ -14,8 +14,8 @@ const BESIDE_BARS: usize = 40;
 const BESIDE_NAMES: usize = 24;
 /// The most hours and days that are drawn: the newest.
 const DRAWN: usize = 48;
-/// The longest name on a page, in characters.
-const LONGEST: usize = 120;
+/// The longest text that is shown, in characters.
+const LONGEST: usize = 240;
 
 /// Tables and plots, as wide as the terminal.
 pub fn render(report: &Document) -> String {

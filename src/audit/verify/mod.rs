@@ -1,7 +1,9 @@
 //! Whether a log of audit records is as it was written (integrity) and whole (completeness).
 //!
-//! Fed record by record, in any interleaving of chains; what is held is some 8 KiB for each chain, however long the
-//! log is.
+//! Fed record by record, in any interleaving of chains; what is held is some 16 KiB for each chain at most, however long
+//! the log is.
+
+mod judge;
 
 use super::digest::{self, Head};
 use super::finding::{Finding, Judgement, Kind, Spot};
@@ -15,9 +17,11 @@ const RECENT: usize = 64;
 /// How many gaps of a chain may still be filled by records that come late; older ones are settled.
 const GAPS: usize = 64;
 
-/// By how many seconds a chain that begins in its middle may lie before what was read already: an idle worker's
-/// first record comes with its next checkpoint.
-const LATE: u64 = 60;
+/// By how many seconds a record may say that it is older than what it follows: clocks are corrected.
+const LATE: u64 = 300;
+
+/// How many of a chain's own checkpoints are remembered: these are what other chains name.
+const CHECKPOINTS: usize = 64;
 
 /// Gives the payload of a compact JWS whose signature it verified.
 pub type Check<'a> = dyn Fn(&str) -> Result<Vec<u8>, String> + 'a;
@@ -54,9 +58,13 @@ pub struct Chain {
     pub closed: bool,
     spot: Spot,
     last_spot: Spot,
-    /// Until when others or its own checkpoints show that it has no more records.
+    /// When the first checkpoint was signed that was read.
+    first_signed: Option<Stamp>,
+    /// Until when its own checkpoints show that it has no more records.
     shown_until: Option<Stamp>,
     recent: VecDeque<Seen>,
+    /// Records of the chain itself: what others name.
+    named: VecDeque<Seen>,
     /// Runs of numbers that were passed over, and what came after them.
     gaps: Vec<(u64, u64, Spot)>,
 }
@@ -73,9 +81,6 @@ struct Seen {
 struct Claim {
     named: Named,
     spot: Spot,
-    time: Option<Stamp>,
-    /// By the opening record of the chain after it, not by a checkpoint.
-    before: bool,
 }
 
 /// What was found, and of which chains.
@@ -128,7 +133,7 @@ impl<'a> Verifier<'a> {
     /// Takes the next record in, from `{` to `}`.
     pub fn record(&mut self, record: &str, spot: Spot) {
         self.report.records += 1;
-        let time = Stamp::of(record);
+        let time = Stamp::written(record);
         self.first_time = self.first_time.or(time);
         let before = self.latest;
         self.latest = self.latest.max(time);
@@ -141,33 +146,28 @@ impl<'a> Verifier<'a> {
         let index = match self.places.get(link.chain) {
             Some(index) => *index,
             None => {
-                self.begin(&link, spot, time, before, lasted(record));
+                self.begin(&link, spot, time, before);
                 self.report.chains.len().saturating_sub(1)
             }
         };
         let fits = self.place(index, seen, time);
         if fits {
             self.claimed(link.chain, &seen);
-            match Event::of(record) {
+            let event = Event::of(record);
+            if event.is_some() {
+                self.keep(index, seen);
+            }
+            match event {
                 None | Some(Event::Opened(None)) => {}
-                Some(Event::Opened(Some(named))) => {
-                    self.claim(Claim { named, spot, time, before: true });
-                }
-                Some(Event::Signed { closes, jws }) => {
-                    self.checkpoint(index, &seen, closes, &jws);
+                Some(Event::Opened(Some(named))) => self.claim(Claim { named, spot }),
+                Some(Event::Signed { closes, jws, said }) => {
+                    self.checkpoint(index, &seen, closes, &jws, said);
                 }
             }
         }
     }
 
-    fn begin(
-        &mut self,
-        link: &Link<'_>,
-        spot: Spot,
-        time: Option<Stamp>,
-        before: Option<Stamp>,
-        lasted: u64,
-    ) {
+    fn begin(&mut self, link: &Link<'_>, spot: Spot, time: Option<Stamp>, before: Option<Stamp>) {
         self.places.insert(link.chain.to_owned(), self.report.chains.len());
         let middle = link.seq > 0;
         self.report.chains.push(Chain {
@@ -182,13 +182,13 @@ impl<'a> Verifier<'a> {
             closed: false,
             spot,
             last_spot: spot,
+            first_signed: None,
             shown_until: None,
-            recent: VecDeque::with_capacity(RECENT),
+            recent: VecDeque::new(),
+            named: VecDeque::new(),
             gaps: if middle { vec![(0, link.seq - 1, spot)] } else { Vec::new() },
         });
         let late = before.zip(time).map_or(0, |(before, time)| before.since(&time));
-        // A record has the time when its stream began, and is written when that ends.
-        let late = late.saturating_sub(lasted);
         if late > LATE {
             let message = format!("a chain begins here {late} s before records that come earlier");
             self.add(Kind::Replayed, Some(spot), Some((link.chain, link.seq)), message);
@@ -249,6 +249,12 @@ impl<'a> Verifier<'a> {
                 let why = format!("record {} names another head", after.seq);
                 (Kind::Altered, seen.spot, seen.seq, why)
             }));
+            let early = chain.shown_until.zip(time).map_or(0, |(signed, time)| signed.since(&time));
+            if early > LATE && chain.signed < Some(seen.seq) {
+                let why =
+                    format!("it says that it is {early} s older than the checkpoint before it");
+                wrong.push((Kind::Inserted, seen.spot, seen.seq, why));
+            }
             if (seen.seq == 0) != seen.prev.is_none() {
                 let why = "only the opening record, number 0, has no `claimgate.prev`";
                 wrong.push((Kind::Altered, seen.spot, seen.seq, why.to_owned()));
@@ -273,8 +279,17 @@ impl<'a> Verifier<'a> {
         fits
     }
 
+    /// Remembers a record of the chain itself.
+    fn keep(&mut self, index: usize, seen: Seen) {
+        let Some(chain) = self.report.chains.get_mut(index) else { return };
+        if chain.named.len() == CHECKPOINTS {
+            chain.named.pop_front();
+        }
+        chain.named.push_back(seen);
+    }
+
     /// Verifies a checkpoint, and what it says.
-    fn checkpoint(&mut self, index: usize, seen: &Seen, closes: bool, jws: &str) {
+    fn checkpoint(&mut self, index: usize, seen: &Seen, closes: bool, jws: &str, text: Head) {
         let said = (self.check)(jws).and_then(|payload| {
             Checkpoint::parse(&payload)
                 .ok_or_else(|| "it does not say what a checkpoint says".into())
@@ -306,12 +321,17 @@ impl<'a> Verifier<'a> {
                 (known.map_or(seen.spot, |known| known.spot), "the signed head is another one");
             return self.add(Kind::Altered, Some(spot), Some((&id, last)), why.to_owned());
         }
+        if said.said != text {
+            let why = "what this record says of itself is not what was signed".to_owned();
+            return self.add(Kind::Altered, Some(seen.spot), at, why);
+        }
         chain.checkpoints += 1;
+        chain.first_signed = chain.first_signed.or(Some(said.time));
         chain.signed = chain.signed.max(Some(last));
         chain.shown_until = chain.shown_until.max(Some(said.time));
         chain.closed |= closes;
         for named in said.heads {
-            self.claim(Claim { named, spot: seen.spot, time: Some(said.time), before: false });
+            self.claim(Claim { named, spot: seen.spot });
         }
     }
 
@@ -328,8 +348,9 @@ impl<'a> Verifier<'a> {
     fn claim(&mut self, claim: Claim) {
         let named = &claim.named;
         let index = self.places.get(&named.chain).copied();
-        if let Some(chain) = index.and_then(|index| self.report.chains.get_mut(index)) {
-            let seen = chain.recent.iter().find(|seen| seen.seq == named.seq).copied();
+        if let Some(chain) = index.and_then(|index| self.report.chains.get(index)) {
+            let seen = chain.recent.iter().chain(&chain.named);
+            let seen = seen.copied().find(|seen| seen.seq == named.seq);
             if let Some(seen) = seen {
                 if seen.head != named.head {
                     let (chain, why) = (named.chain.clone(), "another chain names another head");
@@ -340,133 +361,11 @@ impl<'a> Verifier<'a> {
                         why.to_owned(),
                     );
                 }
-                if seen.seq == chain.last_seq {
-                    chain.shown_until = chain.shown_until.max(claim.time);
-                }
             }
         }
         let later = |known: &Claim| known.named.seq <= claim.named.seq;
         if self.claims.get(&claim.named.chain).is_none_or(later) {
             self.claims.insert(claim.named.chain.clone(), claim);
-        }
-    }
-
-    /// Ends the log, and says what is wrong with it.
-    pub fn finish(mut self) -> Report {
-        let chains = std::mem::take(&mut self.report.chains);
-        let any_signed = chains.iter().any(|chain| chain.signed.is_some());
-        for chain in &chains {
-            self.end(chain, any_signed);
-        }
-        for claim in std::mem::take(&mut self.claims).into_values() {
-            self.absent(&chains, &claim);
-        }
-        if chains.is_empty() {
-            let why = if self.report.records == 0 {
-                "no audit record is in the log"
-            } else {
-                "no record is in a chain: `audit.integrity` is not configured"
-            };
-            self.add(Kind::NoChain, None, None, why.to_owned());
-        } else if let Some(spot) = self.first_unchained {
-            let count = self.report.unchained;
-            let why = format!("{count} of the records are in no chain, this is the first");
-            self.add(Kind::Inserted, Some(spot), None, why);
-        }
-        self.coverage();
-        self.report.chains = chains;
-        self.report
-    }
-
-    /// What is wrong with a chain when all is read.
-    fn end(&mut self, chain: &Chain, any_signed: bool) {
-        for gap in &chain.gaps {
-            // What came before the time that is asked for may be gone.
-            let excused = gap.0 == 0 && chain.first_time <= self.period.since;
-            if !excused || chain.first_time.is_none() {
-                self.gap(&chain.id, *gap);
-            }
-        }
-        if chain.first_seq > 0 && chain.signed.is_none() && any_signed {
-            let why = "neither an opening record nor a checkpoint ties these records to the log";
-            self.add(
-                Kind::Spliced,
-                Some(chain.spot),
-                Some((&chain.id, chain.first_seq)),
-                why.to_owned(),
-            );
-        }
-        let open = self.period.until.is_none_or(|until| chain.shown_until < Some(until));
-        if !chain.closed && open {
-            let unsigned = match chain.signed {
-                Some(signed) => chain.last_seq.saturating_sub(signed),
-                None => chain.records,
-            };
-            let why = format!("no record closes the chain; its last {unsigned} are not signed");
-            self.add(
-                Kind::NotClosed,
-                Some(chain.last_spot),
-                Some((&chain.id, chain.last_seq)),
-                why,
-            );
-        }
-    }
-
-    fn gap(&mut self, chain: &str, (from, to, spot): (u64, u64, Spot)) {
-        let kind = if from == 0 { Kind::MissingBeginning } else { Kind::MissingRecords };
-        let which =
-            if from == to { format!("record {from}") } else { format!("records {from} to {to}") };
-        let verb = if from == to { "is" } else { "are" };
-        self.add(
-            kind,
-            Some(spot),
-            Some((chain, from)),
-            format!("{which} {verb} missing before this"),
-        );
-    }
-
-    /// Whether the log lacks what a record of it names.
-    fn absent(&mut self, chains: &[Chain], claim: &Claim) {
-        let Named { chain: id, seq, .. } = &claim.named;
-        let chain = self.places.get(id).and_then(|index| chains.get(*index));
-        match chain {
-            // The chain before the first that is asked for.
-            None if claim.before && claim.time.is_some() && claim.time <= self.period.since => {}
-            None => {
-                let why =
-                    format!("this names chain {id} up to record {seq}, which is not in the log");
-                self.add(Kind::ChainMissing, Some(claim.spot), Some((id, *seq)), why);
-            }
-            Some(chain) if chain.last_seq < *seq => {
-                let why = format!(
-                    "this names record {seq} of chain {id}, which ends in the log at {}",
-                    chain.last_seq
-                );
-                self.add(Kind::CutOff, Some(claim.spot), Some((id, *seq)), why);
-            }
-            Some(_) => {}
-        }
-    }
-
-    /// Whether the log covers the time that is asked for.
-    fn coverage(&mut self) {
-        let text = |time: Option<Stamp>| {
-            time.map_or_else(|| "never".to_owned(), |time| time.as_str().to_owned())
-        };
-        let Period { since, until } = self.period;
-        if let Some(since) = since {
-            if self.first_time.is_none_or(|first| first > since) {
-                let why = format!("the log begins {}, after `--since`", text(self.first_time));
-                self.add(Kind::BeginsLate, None, None, why);
-            }
-            if self.latest.is_some_and(|latest| latest < since) {
-                let why = format!("the log is an older one: it ends {}", text(self.latest));
-                self.add(Kind::Replayed, None, None, why);
-            }
-        }
-        if until.is_some() && self.latest < until {
-            let why = format!("the log ends {}, before `--until`", text(self.latest));
-            self.add(Kind::EndsEarly, None, None, why);
         }
     }
 
@@ -479,11 +378,4 @@ impl<'a> Verifier<'a> {
             self.report.completeness.add(finding);
         }
     }
-}
-
-/// How many seconds the stream of a record was open.
-fn lasted(record: &str) -> u64 {
-    let nanos = record.split_once("\"event.duration\":").map_or("", |(_, rest)| rest);
-    let end = nanos.find(|c: char| !c.is_ascii_digit()).unwrap_or(nanos.len());
-    nanos.get(..end).and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0) / 1_000_000_000
 }
