@@ -19,7 +19,8 @@ fn every_form_means_the_same() {
             "clock_skew": "10s", "require_claims": ["jti"],
         }},
         "defaults": {"issuers": ["corp"], "methods": ["GET", "HEAD"]},
-        "conditions": {"senior": {"claim": "level", "at_least": 3}},
+        "conditions": {"senior": {"claim": "level", "at_least": 2.5}},
+        "audit": {"allowed": 0.999},
         "max_token_bytes": 8192,
         "routes": [
             {"name": "health", "paths": ["/healthz"], "token": "none"},

@@ -350,17 +350,11 @@ impl<'a> Verifier<'a> {
         let index = self.places.get(&named.chain).copied();
         if let Some(chain) = index.and_then(|index| self.report.chains.get(index)) {
             let seen = chain.recent.iter().chain(&chain.named);
-            let seen = seen.copied().find(|seen| seen.seq == named.seq);
-            if let Some(seen) = seen {
-                if seen.head != named.head {
-                    let (chain, why) = (named.chain.clone(), "another chain names another head");
-                    return self.add(
-                        Kind::Altered,
-                        Some(seen.spot),
-                        Some((&chain, seen.seq)),
-                        why.to_owned(),
-                    );
-                }
+            let other = |seen: &&Seen| seen.seq == named.seq && seen.head != named.head;
+            if let Some(spot) = seen.filter(other).map(|seen| seen.spot).next() {
+                let why = "another chain names another head".to_owned();
+                let (chain, seq) = (named.chain.clone(), named.seq);
+                return self.add(Kind::Altered, Some(spot), Some((&chain, seq)), why);
             }
         }
         let later = |known: &Claim| known.named.seq <= claim.named.seq;

@@ -1,6 +1,6 @@
 //! What is recorded, and how.
 
-use super::{Builder, duration};
+use super::{Builder, duration, number};
 use crate::audit::redact::{HashKey, Redaction, Show, ShowPath, ShowQuery, ShownClaim};
 use crate::audit::{Caps, Integrity, Settings, Share, Shares};
 use crate::config::error::{ConfigError, Place};
@@ -142,8 +142,7 @@ pub(super) fn share(value: Option<&Value>, place: &Place) -> Result<Option<Share
     let share = match value {
         Value::String(word) if word == "all" => Some(Share::All),
         Value::String(word) if word == "none" => Some(Share::None),
-        Value::Number(rate) => rate.as_f64().and_then(Share::of_rate),
-        _ => None,
+        rate => number(rate).and_then(|rate| rate.as_f64()).and_then(Share::of_rate),
     };
     match share {
         Some(share) => Ok(Some(share)),

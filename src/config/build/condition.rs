@@ -1,7 +1,7 @@
 //! Conditions: one combination, or one subject and one operator.
 
 use super::issuer::{claim_path, header_name};
-use super::{Builder, check_not_empty, list};
+use super::{Builder, check_not_empty, list, number};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
 use crate::json::kind;
@@ -295,12 +295,12 @@ fn operator(
             .map_err(|error| place.error(format!("not a regular expression: {error}")));
     }
     let bound = |value: &Value| -> Result<Number, ConfigError> {
-        match value {
-            Value::Number(_) if !subject.is_claim() => {
+        match number(value) {
+            Some(_) if !subject.is_claim() => {
                 Err(place.error("a value of the request is text: compare a claim or an attribute"))
             }
-            Value::Number(number) => Ok(number.clone()),
-            other => Err(place.error(format!("found {}, expected a number", kind(other)))),
+            Some(number) => Ok(number),
+            None => Err(place.error(format!("found {}, expected a number", kind(value)))),
         }
     };
     match (&raw.at_least, &raw.at_most) {
