@@ -300,6 +300,21 @@ class Dashboard(unittest.TestCase):
         for word in ("outcome", "Endpoint used most", "Invalid tokens today", "code", "issuer and key", "cache", "Verification time", "Age of key sets", "wait", "Shadow and candidate", "Audit records", "Configurations loaded"):
             self.assertIn(word, titles)
 
+    def test_labels_that_are_asked_for_are_documented_and_so_are_their_values(self):
+        """A misspelt one would give nothing, which looks like all is well."""
+        words = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "metrics.md").read_text() + (ROOT / "README.md").read_text()))
+        asked = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+        asked += [question.expression for question in observe.questions("1h")] + [RULES.read_text()]
+        found = 0
+        for expression in asked:
+            for metric, matchers in re.findall(r"\b(claimgate_\w+)\{([^}]*)\}", expression):
+                for label, value in re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', matchers):
+                    found += 1
+                    with self.subTest(f"{metric} {label} {value}"):
+                        self.assertIn(label, documented()[metric])
+                        self.assertLessEqual(set(value.split("|")) - {"$filter"}, words)
+        self.assertGreater(found, 20)
+
     def test_today_is_today(self):
         panel = next(panel for panel in DASHBOARD["panels"] if panel["title"] == "Invalid tokens today")
         self.assertEqual(panel["timeFrom"], "now/d")
