@@ -36,6 +36,7 @@ PRINTED = ""
 def setUpModule():
     """Runs the example once, as `make observe` does, and leaves Envoy and Prometheus running for the tests."""
     global WORLD, PRINTED
+    fetch.programs()  # where there is none to be had, it says what to do
     folder = tempfile.TemporaryDirectory()
     unittest.addModuleCleanup(folder.cleanup)
     WORLD = observe.Observed(pathlib.Path(folder.name))
