@@ -2,7 +2,7 @@
 # Needs rustup, python3, make and a C compiler (Rust links with it).
 
 .DEFAULT_GOAL := help
-.PHONY: help build toolchain envoy demo run test rules bench measurers lint fuzz clean
+.PHONY: help build toolchain envoy demo run observe test rules bench measurers lint fuzz clean
 
 PYTHON ?= python3
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -26,12 +26,16 @@ help: ## this list
 	@echo 'Claimgate, a JWT access proxy for Envoy.'
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Envoy is ENVOY if given (make demo ENVOY=/path/to/envoy), else func-e, else envoy on PATH, else a pinned download.'
+	@echo 'Prometheus is PROMETHEUS and PROMTOOL if given, else those on PATH, else Debian'"'"'s package, unpacked into .prometheus/.'
 
 demo: build envoy ## shows the main job: a log service behind the filter, requests, answers, audit, a key rotation
 	@$(WITH) $(PYTHON) examples/logs-proxy/demo.py
 
 run: build envoy ## serves the same example until Ctrl-C, and prints curl commands for it
 	@$(WITH) $(PYTHON) examples/logs-proxy/demo.py --run
+
+observe: build envoy ## shows what Prometheus tells of the filter, and the alerts that it raises; RUN=1 keeps serving until Ctrl-C
+	@$(WITH) $(PYTHON) examples/observability/observe.py $(if $(RUN),--run)
 
 build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
 	cargo build --release --locked --lib --target wasm32-wasip1
@@ -40,13 +44,14 @@ build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the com
 	cargo build --profile native --locked --bin claimgate
 	$(call put,$(OUT)/native/claimgate,dist/claimgate)
 
-test: build envoy ## every test: units, the filter in a real Envoy, the documentation
+test: build envoy ## every test: units, the filter in a real Envoy, the documentation, the metrics in a real Prometheus
 	cargo build --profile native --locked --package claimgate-host-test --target wasm32-wasip1
 	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
 	  cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
+	$(WITH) $(PYTHON) tests/observability/test_observability.py
 
-rules: ## checks the alerting rules of examples/observability and runs their tests; promtool from PATH or Debian's package
+rules: ## checks the alerts for Prometheus and runs their tests, as `make test` does too
 	@promtool="$$($(PYTHON) examples/observability/fetch.py | tail -n 1)" && test -n "$$promtool" \
 	  && "$$promtool" check rules examples/observability/rules/*.yml \
 	  && "$$promtool" test rules examples/observability/rules/tests/*.yml

@@ -34,20 +34,30 @@ def run(*command, folder=None):
     except OSError as error:
         raise Failed(f"cannot run `{command[0]}`: {error}\n{REMEDY}") from None
     if done.returncode != 0:
-        tail = "".join("\n  | " + line for line in done.stdout.splitlines()[-8:])
-        raise Failed(f"`{' '.join(map(str, command[:3]))}` failed{tail}\n{REMEDY}")
+        raise Failed(f"`{' '.join(map(str, command[:3]))}` failed{tail(done.stdout)}\n{REMEDY}")
     return done.stdout
 
 
+def tail(output):
+    lines = [line for line in output.splitlines() if line.strip()][-8:]
+    return "".join("\n  | " + line for line in lines)
+
+
 def download(folder):
-    """Debian's package as a file. The lists are brought up to date only where they do not have it, and we may."""
+    """Debian's package as a file. Where the machine's lists do not have it, or an old one, lists of our own are made."""
     try:
         run("apt-get", "download", "prometheus", folder=folder)
     except Failed:
-        if os.geteuid() != 0:
-            raise
-        run("apt-get", "update", "-qq")
-        run("apt-get", "download", "prometheus", folder=folder)
+        (folder / "lists" / "partial").mkdir(parents=True)
+        # The user that root's apt becomes cannot write here.
+        own = ("Dir::State::lists=" + str(folder / "lists"), "Dir::Cache=" + str(folder / "cache"), "APT::Sandbox::User=root")
+        options = [part for option in own for part in ("-o", option)]
+        updated = run("apt-get", "update", "-q", *options)
+        try:
+            run("apt-get", "download", "prometheus", *options, folder=folder)
+        except Failed as failure:
+            # `update` ends well where it reached nothing; what it printed says why there is no package.
+            raise Failed(f"`apt-get update` said{tail(updated)}\nand then {failure}") from None
     found = sorted(folder.glob("prometheus_*.deb"))
     if not found:
         raise Failed(f"`apt-get download prometheus` left no package\n{REMEDY}")
@@ -76,21 +86,27 @@ def programs():
     if any(given) or all(found):
         for path, program in zip(found, ("prometheus", "promtool")):
             if not path or not shutil.which(path):
-                raise Failed(f"there is no {program} at `{path or 'PATH'}`\n{REMEDY}")
+                where = f"`{path}` is no program" if path else f"{program.upper()} is not given, and PATH has none"
+                raise Failed(f"there is no {program}: {where}\n{REMEDY}")
         return found
     own = [HOME / "bin" / program for program in ("prometheus", "promtool")]
     if not all(os.access(path, os.X_OK) for path in own):
         print("No Prometheus here: downloading Debian's package (20 MB)", file=sys.stderr)
-        fetch()
+        try:
+            fetch()
+        except OSError as error:
+            raise Failed(f"cannot unpack Prometheus into {HOME}: {error}\n{REMEDY}") from None
     return [str(path) for path in own]
 
 
 def main():
     try:
         print("\n".join(programs()))
-    except (Failed, OSError) as failure:
+    except Failed as failure:
         print(f"examples/observability/fetch.py: {failure}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
