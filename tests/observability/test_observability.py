@@ -191,7 +191,8 @@ class Answers(unittest.TestCase):
         self.expect("claimgate_candidate_differences_total", {("read-logs-of-env",): 2}, "route")
         self.expect('sum(claimgate_config_loads_total{outcome="refused"})', {(): 1})
         self.expect('sum(claimgate_config_loads_total{outcome="accepted"}) > bool 1', {(): 1})
-        self.expect("claimgate_audit_total", {("written",): WORLD.answered}, "outcome")
+        records = {("written",): WORLD.answered, ("sampled_out",): 0, ("dropped",): 0}
+        self.expect("claimgate_audit_total", records, "outcome")
         self.expect("claimgate_keys", {("corp",): 2, ("partner",): 1}, "issuer")
 
     def test_the_questions(self):
