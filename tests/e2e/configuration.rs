@@ -89,10 +89,10 @@ fn a_refused_configuration_keeps_envoy_from_starting() {
 #[test]
 fn what_is_refused_is_refused_in_every_form() {
     let proxy = Proxy::start(Setup::new(open_to_tokens()).pushed());
-    for delivery in DELIVERIES {
-        let broken = Setup::new(changed(open_to_tokens(), json!({"isuers": {}})));
+    for (delivery, wrong) in DELIVERIES.into_iter().zip(["isuers", "isssuers", "issuerz"]) {
+        let broken = Setup::new(changed(open_to_tokens(), json!({wrong: {}})));
         let log = proxy.push_setup(&broken.delivered_as(delivery)).unwrap_err();
-        assert!(log.contains("isuers"), "{delivery:?}: {log}");
+        assert!(log.contains(wrong), "{delivery:?}: {log}");
     }
 }
 
@@ -114,17 +114,19 @@ fn an_integer_that_a_struct_cannot_hold_is_refused() {
 #[rustfmt::skip]
 fn a_secret_is_read_from_the_environment_or_inline() {
     let key = Key::secret("hs");
-    let proxy = Proxy::start(Setup::new(open_to_tokens()).pushed());
+    // Before 1.38 a VM keeps the variables that it began with: a push brings it none.
+    let with_variables =
+        |config| Setup::new(config).env("S", &key.pem).env("S64", &keys::base64(&key.pem));
+    let proxy = Proxy::start(with_variables(open_to_tokens()).pushed());
     let mut table = Table::new();
-    for (name, secret, variable) in [
-        ("env", json!({"env": "S"}), Some(key.pem.clone())),
-        ("env, utf8", json!({"env": "S", "encoding": "utf8"}), Some(key.pem.clone())),
-        ("env, base64", json!({"env": "S", "encoding": "base64"}), Some(keys::base64(&key.pem))),
-        ("utf8", json!({"utf8": key.pem}), None),
-        ("base64", json!({"base64": keys::base64(&key.pem)}), None),
+    for (name, secret) in [
+        ("env", json!({"env": "S"})),
+        ("env, utf8", json!({"env": "S", "encoding": "utf8"})),
+        ("env, base64", json!({"env": "S64", "encoding": "base64"})),
+        ("utf8", json!({"utf8": key.pem})),
+        ("base64", json!({"base64": keys::base64(&key.pem)})),
     ] {
-        let setup = Setup::new(with_secret(secret));
-        proxy.push_setup(&variable.iter().fold(setup, |setup, value| setup.env("S", value))).unwrap();
+        proxy.push_setup(&with_variables(with_secret(secret))).unwrap();
         table.row(name, proxy.send(Request::get("/").bearer(claims().sign(&key))).outcome(), "allowed");
         let other = claims().sign(&Key::secret("hs"));
         table.row(name, proxy.send(Request::get("/").bearer(other)).outcome(), "signature_invalid");
