@@ -38,7 +38,11 @@ pub const KEY_SETS: &str = "claimgate_key_sets_total";
 pub const KEY_SET_SUCCESS: &str = "claimgate_key_set_last_success_seconds";
 /// How many keys of an `issuer` can be used.
 pub const KEYS: &str = "claimgate_keys";
-/// How many requests wait for keys.
+/// How many entries the lists of an `issuer`'s revoked tokens have.
+pub const REVOCATIONS: &str = "claimgate_revocations";
+/// When the list of an `issuer`'s revoked tokens was last fetched, in seconds since the Unix epoch.
+pub const REVOCATION_SUCCESS: &str = "claimgate_revocation_last_success_seconds";
+/// How many requests wait for keys, or for such a list.
 pub const WAITING: &str = "claimgate_waiting_requests";
 /// What became of audit records, by `outcome` ([`AuditOutcome`]).
 pub const AUDIT: &str = "claimgate_audit_total";

@@ -4,6 +4,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::schema;
 
+use crate::token::revocation::{Ids, Moment, Subjects};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
@@ -104,6 +105,39 @@ raw! {
         allow_no_expiry: bool,
         /// Its claims under names that all issuers share; `subject` is `sub` unless it is here.
         attributes: BTreeMap<String, String>,
+        /// Which of its tokens were taken back. Default: none.
+        revocation: Option<Revocation>,
+    }
+
+    /// Which of an issuer's tokens were taken back. A list that is fetched has these members too, but for `remote`.
+    struct Revocation {
+        /// Values of the claim `jti`: these tokens.
+        tokens: Ids as "schema::strings",
+        /// Values of the claim `sid`: every token of these sessions.
+        sessions: Ids as "schema::strings",
+        /// By subject, a time in UTC as `2026-11-22T10:00:00Z`: every token of hers that was issued before. One without `iat` is refused.
+        subjects: Subjects as "schema::times",
+        /// A time in UTC: every token that was issued before. One without `iat` is refused.
+        issued_before: Option<Moment> as "schema::time",
+        /// A list that Envoy fetches.
+        remote: Option<RemoteRevocations>,
+    }
+
+    /// A revocation list that is fetched.
+    struct RemoteRevocations {
+        /// The cluster of Envoy that leads there; its TLS context, not the URL, secures the way. Required.
+        cluster: Option<String>,
+        /// The URL of the list. Required.
+        url: Option<String>,
+        /// How often it is fetched. Default: 30s; between 1s and a day.
+        refresh: Option<String> as "schema::duration",
+        /// How long an answer may take. Default: 2s; between 1s and 30s.
+        timeout: Option<String> as "schema::duration",
+        /// How long the last list serves when fetching fails. Default: 10m; between 1s and 30 days.
+        max_stale: Option<String> as "schema::duration",
+        /// What the issuer's tokens come to before the first list, and past `max_stale`: `refuse` answers 503, `allow` goes by
+        /// the last list. Default: `refuse`.
+        on_stale: Option<OnStale>,
     }
 
     /// A source of keys.
@@ -413,6 +447,8 @@ words! {
     enum ShowQuery { None, Names, Plain, }
     /// What a route asks of the token.
     enum Token { Required, Optional, Lenient, None, }
+    /// What tokens come to while there is no revocation list that is fresh enough.
+    enum OnStale { Refuse, Allow, }
     /// Whether refusals refuse.
     enum Mode { Enforce, Shadow, }
     /// A relaxation of path safety.

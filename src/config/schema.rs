@@ -8,13 +8,14 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The members without which an object never loads.
-const REQUIRED: [(&str, &[&str]); 7] = [
+const REQUIRED: [(&str, &[&str]); 8] = [
     ("Body", &["text"]),
     ("Cors", &["allow_origins"]),
     ("Integrity", &["sign"]),
     ("Issuer", &["issuer", "keys"]),
     ("Login", &["url"]),
     ("Remote", &["cluster", "url"]),
+    ("RemoteRevocations", &["cluster", "url"]),
     ("Route", &["name", "paths"]),
 ];
 
@@ -75,6 +76,21 @@ fn without_null(members: &mut Map<String, Value>) {
 /// A duration as it is written.
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
+}
+
+/// A time as it is written.
+pub(super) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z$" })
+}
+
+/// Times by a name.
+pub(super) fn times(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "additionalProperties": time(generator) })
+}
+
+/// A list of strings.
+pub(super) fn strings(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string" } })
 }
 
 /// What an operand is.

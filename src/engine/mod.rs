@@ -94,7 +94,7 @@ impl Engine {
         let judged = self.judge(candidate, request, now, &mut trial);
         let code = judged.err().map(|refusal| refusal.code);
         let differs = code != live.enforced().map(|refusal| refusal.code);
-        (differs && !trial.awaits_keys && !live.awaits_keys)
+        (differs && !trial.awaits_fetch && !live.awaits_fetch)
             .then_some(Difference { route: trial.route, code })
     }
 
@@ -225,7 +225,7 @@ impl Engine {
             }
             Ok(token) => token,
             Err(failure) => {
-                outcome.awaits_keys = failure.awaits_keys;
+                outcome.awaits_fetch = failure.awaits_fetch;
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
                 let refusal = Refusal::from(&failure.error);
                 outcome.seen = Some(Seen {

@@ -56,7 +56,7 @@ pub struct Outcome<'a> {
     /// What is counted of the token, where one was sent.
     pub seen: Option<Seen>,
     /// Whether keys are being fetched that may change the decision: it may wait for them.
-    pub awaits_keys: bool,
+    pub awaits_fetch: bool,
     /// What a token that did not verify says of itself: its issuer and the id of its key.
     pub unverified: Option<(IssuerId, Option<String>)>,
     /// The safe host.
@@ -111,7 +111,7 @@ impl Outcome<'_> {
             places: 0,
             token: None,
             seen: None,
-            awaits_keys: false,
+            awaits_fetch: false,
             unverified: None,
             host: None,
             preflight: None,

@@ -1,4 +1,4 @@
-//! Fetches key sets through Envoy's clusters, from the root context: a call of a stream's would end
+//! Fetches key sets and revocation lists through Envoy's clusters, from the root context: a call of a stream's would end
 //! with the stream.
 
 use super::host::{self, Buffer, Map};
@@ -6,8 +6,9 @@ use super::root::Gate;
 use crate::engine::Engine;
 use crate::metrics::KeySetOutcome;
 use crate::time::Timestamp;
-use crate::token::keyring::RemoteId;
-use crate::token::remote::{self, Fetched, Learnt, Source};
+use crate::token::fetching::{Fetched, Source, too_large};
+use crate::token::trust::{FetchId, News};
+use crate::token::{remote, revocation};
 use log::{info, warn};
 use proxy_wasm::hostcalls::dispatch_http_call;
 use std::time::Duration;
@@ -17,10 +18,16 @@ const USER_AGENT: &str = concat!("claimgate/", env!("CARGO_PKG_VERSION"));
 /// Begins every fetch that is due.
 pub fn begin(gate: &Gate, engine: &Engine, now: Timestamp) {
     let Ok(mut trust) = engine.trust.try_borrow_mut() else { return };
-    for id in trust.keyring().due(now) {
-        let Some(source) = trust.keyring().source(id).cloned() else { continue };
+    for id in trust.due(now) {
+        let Some(source) = trust.source(id).cloned() else { continue };
         trust.sent(id, now);
-        let answer = match (call(&source), gate.calls.try_borrow_mut()) {
+        let etag = match id {
+            FetchId::Keys(_) => None,
+            FetchId::Revocations(issuer) => {
+                trust.revocations(issuer).and_then(|lists| lists.etag())
+            }
+        };
+        let answer = match (call(&source, etag), gate.calls.try_borrow_mut()) {
             (Ok(token), Ok(mut calls)) => {
                 calls.insert(token, id);
                 continue;
@@ -28,8 +35,8 @@ pub fn begin(gate: &Gate, engine: &Engine, now: Timestamp) {
             (Ok(_), Err(_)) => Err("the filter's own list of calls is in use".to_owned()),
             (Err(reason), _) => Err(reason),
         };
-        let learnt = trust.received(id, answer, &gate.backend, now, spread());
-        tell(gate, engine, id, &source, learnt);
+        let news = trust.received(id, answer, &gate.backend, now, spread());
+        tell(gate, engine, id, &source, news);
     }
 }
 
@@ -38,29 +45,34 @@ pub fn begin(gate: &Gate, engine: &Engine, now: Timestamp) {
 pub fn end(gate: &Gate, engine: &Engine, token: u32, headers: usize, size: usize, now: Timestamp) {
     let id = gate.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));
     let (Some(id), Ok(mut trust)) = (id, engine.trust.try_borrow_mut()) else { return };
-    let Some(source) = trust.keyring().source(id).cloned() else { return };
+    let Some(source) = trust.source(id).cloned() else { return };
     let map = host::header_map(Map::CallResponseHeaders).unwrap_or_default();
     let pairs = host::pairs(&map).unwrap_or_default();
     let first = |name: &[u8]| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+    let limit = match id {
+        FetchId::Keys(_) => remote::MAX_BYTES,
+        FetchId::Revocations(_) => revocation::MAX_BYTES,
+    };
     let answer = if headers == 0 {
         Err(format!("no answer within {} ms", source.timeout))
-    } else if size > remote::MAX_BYTES {
-        Err(remote::too_large(size))
+    } else if size > limit {
+        Err(too_large(size, limit))
     } else {
         host::buffer(Buffer::CallResponseBody, size).map_err(|denied| denied.to_string())
     };
     let answer = answer.as_ref().map(|body| Fetched {
         status: first(b":status").unwrap_or_default(),
         cache_control: first(b"cache-control"),
+        etag: first(b"etag"),
         body,
     });
     let answer = answer.map_err(Clone::clone);
-    let learnt = trust.received(id, answer, &gate.backend, now, spread());
-    tell(gate, engine, id, &source, learnt);
+    let news = trust.received(id, answer, &gate.backend, now, spread());
+    tell(gate, engine, id, &source, news);
 }
 
-fn call(source: &Source) -> Result<u32, String> {
-    let headers = vec![
+fn call(source: &Source, etag: Option<&[u8]>) -> Result<u32, String> {
+    let mut headers = vec![
         (":method", "GET"),
         (":scheme", &*source.scheme),
         (":authority", &*source.authority),
@@ -68,37 +80,45 @@ fn call(source: &Source) -> Result<u32, String> {
         ("accept", "application/jwk-set+json, application/json"),
         ("user-agent", USER_AGENT),
     ];
+    if let Some(etag) = etag.and_then(|etag| std::str::from_utf8(etag).ok()) {
+        headers.push(("if-none-match", etag));
+    }
     let timeout = Duration::from_millis(source.timeout.unsigned_abs());
     dispatch_http_call(&source.cluster, headers, None, Vec::new(), timeout)
         .map_err(|_| "Envoy takes no call to this cluster: is there one of this name?".to_owned())
 }
 
-fn tell(
-    gate: &Gate,
-    engine: &Engine,
-    id: RemoteId,
-    source: &Source,
-    learnt: Result<Learnt, String>,
-) {
-    gate.count_key_set(
-        id.issuer,
-        match &learnt {
-            Ok(learnt) if learnt.changed => KeySetOutcome::Changed,
-            Ok(_) => KeySetOutcome::Unchanged,
-            Err(_) => KeySetOutcome::Failed,
-        },
-    );
-    let issuer = engine.issuers.get(id.issuer.0).map_or("", |issuer| &issuer.name);
-    let from = format!("keys of issuer `{issuer}` from cluster `{}`", source.cluster);
-    match learnt {
+fn tell(gate: &Gate, engine: &Engine, id: FetchId, source: &Source, news: Result<News, String>) {
+    let issuer = engine.issuers.get(id.issuer().0).map_or("", |issuer| &issuer.name);
+    let what = match id {
+        FetchId::Keys(_) => "keys",
+        FetchId::Revocations(_) => "revocations",
+    };
+    let from = format!("{what} of issuer `{issuer}` from cluster `{}`", source.cluster);
+    if let FetchId::Keys(id) = id {
+        gate.count_key_set(
+            id.issuer,
+            match &news {
+                Ok(News::Keys(learnt)) if learnt.changed => KeySetOutcome::Changed,
+                Ok(_) => KeySetOutcome::Unchanged,
+                Err(_) => KeySetOutcome::Failed,
+            },
+        );
+    }
+    match news {
         Err(reason) => warn!("claimgate: {from}: fetch failed, those at hand stay: {reason}"),
-        Ok(learnt) => {
+        Ok(News::Keys(learnt)) => {
             if learnt.changed || learnt.recovered {
                 info!("claimgate: {from}: usable: {}", learnt.keys);
             }
             for key in learnt.skipped {
                 let kid = key.kid.map(|kid| format!(" (kid {kid:?})")).unwrap_or_default();
                 warn!("claimgate: {from}: keys[{}]{kid} skipped: {}", key.index, key.reason);
+            }
+        }
+        Ok(News::Revocations(listed)) => {
+            if listed.changed || listed.recovered {
+                info!("claimgate: {from}: entries: {}", listed.entries);
             }
         }
     }

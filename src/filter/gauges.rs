@@ -5,6 +5,7 @@ use super::host::{self, Denied, Metric};
 use crate::engine::Engine;
 use crate::metrics::{self, LoadOutcome};
 use crate::token::IssuerId;
+use crate::token::fetching::Schedule;
 
 /// The gauges of one worker.
 #[derive(Default)]
@@ -22,6 +23,8 @@ pub struct Gauges {
 struct OfIssuer {
     keys: Gauge,
     success: Gauge,
+    revocations: Gauge,
+    revocation_success: Gauge,
 }
 
 /// A gauge that is the last worker's to say.
@@ -89,6 +92,13 @@ impl Gauges {
             if let Some(millis) = keyring.confirmed(id) {
                 let name = || metrics::name(metrics::KEY_SET_SUCCESS, &labels);
                 gauges.success.set(millis.unsigned_abs() / 1000, name)?;
+            }
+            let Some(lists) = trust.revocations(id) else { continue };
+            let name = || metrics::name(metrics::REVOCATIONS, &labels);
+            gauges.revocations.set(lists.len() as u64, name)?;
+            if let Some(millis) = lists.schedule().and_then(Schedule::confirmed) {
+                let name = || metrics::name(metrics::REVOCATION_SUCCESS, &labels);
+                gauges.revocation_success.set(millis.unsigned_abs() / 1000, name)?;
             }
         }
         Ok(())

@@ -191,7 +191,7 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
     let request = Request::new(&headers, &HostPeer).with_body(body);
     let outcome = engine.decide(&request, now);
     gate.time(&outcome, now);
-    if outcome.awaits_keys && may_wait && outcome.mode == Mode::Enforce {
+    if outcome.awaits_fetch && may_wait && outcome.mode == Mode::Enforce {
         return Ok(Step::Wait);
     }
     let answer = engine.answer(&request, &outcome);

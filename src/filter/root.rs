@@ -13,9 +13,8 @@ use crate::metrics::{AuditOutcome, KeySetOutcome, LoadOutcome};
 use crate::response::Responses;
 use crate::time::Timestamp;
 use crate::token::IssuerId;
-use crate::token::keyring::RemoteId;
 use crate::token::signature::Hosted;
-use crate::token::trust::Recall;
+use crate::token::trust::{Expired, FetchId, Recall};
 use hashbrown::HashMap;
 use log::{error, info, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -39,7 +38,7 @@ pub struct Gate {
     /// What prepares keys.
     pub backend: Hosted,
     /// The fetches that are under way, by the host's names for them.
-    pub calls: RefCell<HashMap<u32, RemoteId>>,
+    pub calls: RefCell<HashMap<u32, FetchId>>,
     /// The requests that wait for them.
     pub waiting: Waiting,
     /// The period of the tick that was last asked for, in milliseconds.
@@ -172,26 +171,36 @@ impl Gate {
         }
     }
 
-    /// Fetches keys that are due, lets go those that are too old, and decides on requests that
-    /// waited for them.
-    fn renew_keys(&self, root: u32) {
+    /// Fetches what is due, lets go what is too old, and decides on requests that waited for it.
+    fn renew(&self, root: u32) {
         let (Some(engine), Ok(now)) = (self.serving(), host::now()) else { return };
         let expired = engine.trust.try_borrow_mut().map(|mut trust| trust.expire(now));
-        for issuer in expired.unwrap_or_default() {
-            self.count_key_set(issuer, KeySetOutcome::Expired);
-            let issuer = engine.issuers.get(issuer.0).map_or("", |issuer| &issuer.name);
-            warn!("claimgate: keys of issuer `{issuer}` are older than `max_stale`, and gone");
+        let name = |issuer: IssuerId| engine.issuers.get(issuer.0).map_or("", |it| &it.name);
+        for expired in expired.unwrap_or_default() {
+            match expired {
+                Expired::Keys(issuer) => {
+                    self.count_key_set(issuer, KeySetOutcome::Expired);
+                    let issuer = name(issuer);
+                    warn!(
+                        "claimgate: keys of issuer `{issuer}` are older than `max_stale`, and gone"
+                    );
+                }
+                Expired::Revocations(issuer) => {
+                    let issuer = name(issuer);
+                    warn!("claimgate: revocations of issuer `{issuer}` are older than `max_stale`");
+                }
+            }
         }
         fetch::begin(self, engine, now);
         self.waiting.retry(self, root, now);
-        let urgent = engine.trust.try_borrow().is_ok_and(|trust| trust.keyring().is_urgent());
+        let urgent = engine.trust.try_borrow().is_ok_and(|trust| trust.is_urgent());
         let fast = urgent || !self.waiting.is_empty();
         self.set_period(if fast { FAST_TICK } else { TICK });
     }
 
     fn has_remotes(&self) -> bool {
         let trust = self.serving().and_then(|engine| engine.trust.try_borrow().ok());
-        trust.is_some_and(|trust| trust.keyring().has_remotes())
+        trust.is_some_and(|trust| trust.has_remotes())
     }
 }
 
@@ -297,7 +306,7 @@ impl RootContext for Root {
         self.gate.serve();
         self.gate.tick_each_second();
         if self.gate.has_remotes() {
-            self.gate.renew_keys(self.context);
+            self.gate.renew(self.context);
         }
     }
 }

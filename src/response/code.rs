@@ -19,6 +19,7 @@ pub enum Code {
     TokenExpired,
     TokenNotYetValid,
     TokenLifetimeTooLong,
+    TokenRevoked,
     IssuerUnknown,
     AudienceMismatch,
     TypeMismatch,
@@ -31,6 +32,7 @@ pub enum Code {
     OriginRefused,
     MethodNotAllowed,
     KeysUnavailable,
+    RevocationUnavailable,
     InternalError,
 }
 
@@ -38,7 +40,7 @@ use Code::*;
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         HostAmbiguous,
         PathAmbiguous,
         TokenAmbiguous,
@@ -51,6 +53,7 @@ impl Code {
         TokenExpired,
         TokenNotYetValid,
         TokenLifetimeTooLong,
+        TokenRevoked,
         IssuerUnknown,
         AudienceMismatch,
         TypeMismatch,
@@ -63,6 +66,7 @@ impl Code {
         OriginRefused,
         MethodNotAllowed,
         KeysUnavailable,
+        RevocationUnavailable,
         InternalError,
     ];
 
@@ -80,6 +84,8 @@ impl Code {
             Error::KeyUnknown => KeyUnknown,
             Error::KeysUnavailable => KeysUnavailable,
             Error::SignatureInvalid => SignatureInvalid,
+            Error::Revoked => TokenRevoked,
+            Error::RevocationUnavailable => RevocationUnavailable,
             Error::Expired { .. } => TokenExpired,
             Error::NotYetValid { .. } => TokenNotYetValid,
             Error::LifetimeTooLong { .. } => TokenLifetimeTooLong,
@@ -147,6 +153,7 @@ impl Code {
             TokenLifetimeTooLong => {
                 row!("token_lifetime_too_long", 401, "The token's lifetime is too long")
             }
+            TokenRevoked => row!("token_revoked", 401, "The token was revoked"),
             IssuerUnknown => row!("issuer_unknown", 401, "The token's issuer is not accepted here"),
             AudienceMismatch => row!("audience_mismatch", 401, "The token is for another audience"),
             TypeMismatch => row!("type_mismatch", 401, "The token is of another type"),
@@ -168,6 +175,9 @@ impl Code {
             MethodNotAllowed => row!("method_not_allowed", 405, "The method is not allowed here"),
             KeysUnavailable => {
                 row!("keys_unavailable", 503, "The issuer's keys are not available")
+            }
+            RevocationUnavailable => {
+                row!("revocation_unavailable", 503, "The list of revoked tokens is not available")
             }
             InternalError => row!("internal_error", 503, "The access proxy cannot decide"),
         }

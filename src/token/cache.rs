@@ -265,7 +265,7 @@ mod tests {
             issuer: Some(IssuerId(0)),
             kid: None,
             tag: KidTag::None,
-            awaits_keys: false,
+            awaits_fetch: false,
         }
     }
 

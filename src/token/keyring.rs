@@ -1,8 +1,9 @@
 //! The keys of every issuer: its own, which the configuration holds, and those that are fetched.
 
 use super::compact::Headers;
+use super::fetching::{Fetched, Source};
 use super::kids::{KidTag, Kids};
-use super::remote::{Fetched, Learnt, Remote, Source};
+use super::remote::{Learnt, Published, Remote};
 use super::{IssuerId, Key, KeySet};
 use crate::time::Timestamp;
 use crate::token::signature::SignatureBackend;
@@ -46,8 +47,8 @@ pub struct Keyring {
 
 impl Keyring {
     /// Adds the keys of the next issuer.
-    pub fn push(&mut self, own: Vec<Rc<Key>>, sources: Vec<Source>) {
-        let remotes = sources.into_iter().map(Remote::new).collect();
+    pub fn push(&mut self, own: Vec<Rc<Key>>, published: Vec<Published>) {
+        let remotes = published.into_iter().map(Remote::new).collect();
         let mut ring = Ring { own, remotes, ..Ring::default() };
         ring.join();
         self.rings.push(ring);
@@ -76,7 +77,12 @@ impl Keyring {
     /// When the fetched keys of this issuer were last confirmed, in milliseconds; of several sets
     /// the one for which that is longest ago, without those that never came.
     pub fn confirmed(&self, issuer: IssuerId) -> Option<i64> {
-        self.rings.get(issuer.0)?.remotes.iter().filter_map(Remote::confirmed).min()
+        self.rings
+            .get(issuer.0)?
+            .remotes
+            .iter()
+            .filter_map(|remote| remote.schedule().confirmed())
+            .min()
     }
 
     /// Whether keys of this issuer are missing that were to be fetched: none came yet, or the last
@@ -90,12 +96,15 @@ impl Keyring {
     pub fn want(&mut self, issuer: IssuerId, now: Timestamp) -> bool {
         let Some(ring) = self.rings.get_mut(issuer.0) else { return false };
         // Every one is asked for, and not only the first.
-        ring.remotes.iter_mut().fold(false, |any, remote| remote.want(now) | any)
+        ring.remotes.iter_mut().fold(false, |any, remote| remote.schedule_mut().want(now) | any)
     }
 
     /// The key sets that are to be fetched now.
     pub fn due(&self, now: Timestamp) -> Vec<RemoteId> {
-        self.remotes().filter(|(_, remote)| remote.is_due(now)).map(|(id, _)| id).collect()
+        self.remotes()
+            .filter(|(_, remote)| remote.schedule().is_due(now))
+            .map(|(id, _)| id)
+            .collect()
     }
 
     /// Whether a fetch is due or under way that requests may wait for.
@@ -110,13 +119,13 @@ impl Keyring {
 
     /// Where a key set is fetched from.
     pub fn source(&self, id: RemoteId) -> Option<&Source> {
-        self.remote(id).map(Remote::source)
+        self.remote(id).map(|remote| remote.schedule().source())
     }
 
     /// A fetch has begun.
     pub fn sent(&mut self, id: RemoteId, now: Timestamp) {
         if let Some(remote) = self.remote_mut(id) {
-            remote.sent(now);
+            remote.schedule_mut().sent(now);
         }
     }
 
@@ -179,7 +188,7 @@ impl Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::samples::{at, fetched, jwk, secret, source};
+    use crate::token::samples::{at, fetched, jwk, published, secret, source};
     use crate::token::signature::Portable;
     use serde_json::{Value, json};
 
@@ -193,7 +202,8 @@ mod tests {
 
     /// `a` has a key of its own and two sets, `b` one set.
     fn keyring() -> Keyring {
-        let from = |path: &str, max_stale| Source { path: path.into(), max_stale, ..source() };
+        let from =
+            |path: &str, max_stale| published(Source { path: path.into(), max_stale, ..source() });
         let mut keyring = Keyring::default();
         let sources = vec![from("/1", 3_600_000), from("/2", 7_200_000)];
         keyring.push(vec![secret(Some("own"))], sources);

@@ -9,10 +9,12 @@ pub mod cache;
 pub mod claims;
 pub mod compact;
 pub mod extract;
+pub mod fetching;
 pub mod key;
 pub mod keyring;
 pub mod kids;
 pub mod remote;
+pub mod revocation;
 #[cfg(test)]
 mod samples;
 pub mod signature;
@@ -87,6 +89,10 @@ pub enum Error {
     KeysUnavailable,
     /// No candidate key made this signature.
     SignatureInvalid,
+    /// It was taken back.
+    Revoked,
+    /// Whether it was taken back cannot be told: the list is not fetched yet, or too old.
+    RevocationUnavailable,
     /// Past `exp`; all in milliseconds.
     Expired {
         /// The token's `exp`.
@@ -135,6 +141,10 @@ impl fmt::Display for Error {
             Self::AlgorithmNotAllowed => f.write_str("algorithm is not one of the key's"),
             Self::IssuerUnknown => f.write_str("`iss` is no issuer of this route"),
             Self::KeyUnknown => f.write_str("no key has this `kid`"),
+            Self::Revoked => f.write_str("the token was taken back"),
+            Self::RevocationUnavailable => {
+                f.write_str("the revocation list is not fetched, or too old")
+            }
             Self::KeysUnavailable => f.write_str("keys of the issuer are not fetched, or too old"),
             Self::SignatureInvalid => f.write_str("signature does not verify"),
             Self::Expired { exp, now, skew } => {

@@ -1,9 +1,10 @@
 //! Issuers, keys and tokens for the tests of this folder.
 
 use super::claims::ClaimPath;
+use super::fetching::{Fetched, Source};
 use super::key::{Key, parse_secret};
 use super::keyring::Keyring;
-use super::remote::{Fetched, Source};
+use super::remote::Published;
 use super::signature::Portable;
 use super::verify::{VerifiedToken, verify};
 use super::{Issuer, IssuerId};
@@ -117,11 +118,15 @@ pub fn source() -> Source {
         refresh: 300_000,
         timeout: 5_000,
         max_stale: 3_600_000,
-        algorithms: None,
     }
+}
+
+/// Keys published there.
+pub fn published(source: Source) -> Published {
+    Published { source, algorithms: None }
 }
 
 /// A good answer.
 pub fn fetched(body: &str) -> Fetched<'_> {
-    Fetched { status: b"200", cache_control: None, body: body.as_bytes() }
+    Fetched { status: b"200", cache_control: None, etag: None, body: body.as_bytes() }
 }

@@ -1,9 +1,11 @@
-//! What may change while a policy stays: the keys that are fetched, and what was found out of tokens
-//! by them.
+//! What may change while a policy stays: the keys and the lists of revoked tokens that are fetched, and what was found
+//! out of tokens by them.
 
 use super::cache::{Cache, Known};
+use super::fetching::{Fetched, Schedule, Source};
 use super::keyring::{Keyring, RemoteId};
-use super::remote::{Fetched, Learnt};
+use super::remote::Learnt;
+use super::revocation::{Listed, Revocations};
 use super::signature::SignatureBackend;
 use super::verify::{self, Failure};
 use super::{Error, Issuer, IssuerId, VerifiedToken};
@@ -14,8 +16,47 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct Trust {
     keyring: Keyring,
+    /// By [`IssuerId`]; `None` where nothing of an issuer's is ever taken back.
+    revocations: Vec<Option<Revocations>>,
     cache: Option<Cache>,
     recall: Recall,
+}
+
+/// What is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchId {
+    /// A key set.
+    Keys(RemoteId),
+    /// The list of an issuer's revoked tokens.
+    Revocations(IssuerId),
+}
+
+impl FetchId {
+    /// Whose.
+    pub fn issuer(self) -> IssuerId {
+        match self {
+            Self::Keys(id) => id.issuer,
+            Self::Revocations(issuer) => issuer,
+        }
+    }
+}
+
+/// What a fetch brought.
+#[derive(Debug)]
+pub enum News {
+    /// Keys.
+    Keys(Learnt),
+    /// A list.
+    Revocations(Listed),
+}
+
+/// What grew too old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// Keys of this issuer, which are gone.
+    Keys(IssuerId),
+    /// The list of its revoked tokens.
+    Revocations(IssuerId),
 }
 
 /// How a token was judged.
@@ -44,9 +85,9 @@ impl Recall {
 }
 
 impl Trust {
-    /// Trusts these keys, and remembers no token.
-    pub fn new(keyring: Keyring) -> Self {
-        Self { keyring, cache: None, recall: Recall::Unchecked }
+    /// Trusts these keys, but for what was revoked, and remembers no token.
+    pub fn new(keyring: Keyring, revocations: Vec<Option<Revocations>>) -> Self {
+        Self { keyring, revocations, cache: None, recall: Recall::Unchecked }
     }
 
     /// Remembers tokens from now on; see [`Cache::new`].
@@ -59,17 +100,37 @@ impl Trust {
         &self.keyring
     }
 
+    /// What was taken back of an issuer's tokens.
+    pub fn revocations(&self, issuer: IssuerId) -> Option<&Revocations> {
+        self.revocations.get(issuer.0)?.as_ref()
+    }
+
     /// How the last token was judged that was handed to [`Self::verify`].
     pub fn last_recall(&self) -> Recall {
         self.recall
     }
 
-    /// Verifies a token, as [`verify::verify`] does, or remembers that it did. The times are checked
-    /// in either case.
+    /// Verifies a token, as [`verify::verify`] does, or remembers that it did. Its times, and whether it was taken back,
+    /// are checked in either case.
     ///
     /// # Errors
     /// The first check that fails.
     pub fn verify(
+        &mut self,
+        token: &[u8],
+        issuers: &[Issuer],
+        accepted: impl Fn(IssuerId) -> bool,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Rc<VerifiedToken>, Failure> {
+        let verified = self.recall_or_verify(token, issuers, accepted, limit, now)?;
+        match self.revocations(verified.issuer()).map(|lists| lists.check(&verified, now)) {
+            None | Some(Ok(())) => Ok(verified),
+            Some(Err(error)) => Err(self.seek(failure(&verified, error), now)),
+        }
+    }
+
+    fn recall_or_verify(
         &mut self,
         token: &[u8],
         issuers: &[Issuer],
@@ -101,10 +162,13 @@ impl Trust {
         verified
     }
 
-    /// Has keys fetched that a token lacks.
+    /// Has fetched what a token lacks.
     fn seek(&mut self, failure: Failure, now: Timestamp) -> Failure {
-        let awaits_keys = match (&failure.error, failure.issuer) {
+        let awaits_fetch = match (&failure.error, failure.issuer) {
             (Error::KeysUnavailable, Some(_)) => true,
+            (Error::RevocationUnavailable, Some(issuer)) => {
+                self.revocations(issuer).is_some_and(Revocations::is_urgent)
+            }
             // Its key may be a new one; a new one may also be of another kind than those before, or
             // have no `kid`.
             (
@@ -113,40 +177,94 @@ impl Trust {
             ) if failure.kid.is_none() => self.keyring.want(issuer, now),
             _ => false,
         };
-        Failure { awaits_keys, ..failure }
+        Failure { awaits_fetch, ..failure }
     }
 
-    /// A fetch of keys has begun.
-    pub fn sent(&mut self, id: RemoteId, now: Timestamp) {
-        self.keyring.sent(id, now);
+    /// What is to be fetched now.
+    pub fn due(&self, now: Timestamp) -> Vec<FetchId> {
+        let keys = self.keyring.due(now).into_iter().map(FetchId::Keys);
+        let lists = self.schedules().filter(|(_, schedule)| schedule.is_due(now));
+        keys.chain(lists.map(|(issuer, _)| FetchId::Revocations(issuer))).collect()
     }
 
-    /// A fetch of keys has ended; see [`Keyring::received`].
+    /// Whether a fetch is due or under way that requests may wait for.
+    pub fn is_urgent(&self) -> bool {
+        self.keyring.is_urgent() || self.revocations.iter().flatten().any(Revocations::is_urgent)
+    }
+
+    /// Whether anything is fetched.
+    pub fn has_remotes(&self) -> bool {
+        self.keyring.has_remotes() || self.schedules().next().is_some()
+    }
+
+    /// Where something is fetched from.
+    pub fn source(&self, id: FetchId) -> Option<&Source> {
+        match id {
+            FetchId::Keys(id) => self.keyring.source(id),
+            FetchId::Revocations(issuer) => {
+                self.revocations(issuer)?.schedule().map(Schedule::source)
+            }
+        }
+    }
+
+    /// A fetch has begun.
+    pub fn sent(&mut self, id: FetchId, now: Timestamp) {
+        match id {
+            FetchId::Keys(id) => self.keyring.sent(id, now),
+            FetchId::Revocations(issuer) => {
+                if let Some(Some(lists)) = self.revocations.get_mut(issuer.0) {
+                    lists.sent(now);
+                }
+            }
+        }
+    }
+
+    /// A fetch has ended. `spread` in [0, 1) is drawn by the caller, so that many workers do not
+    /// fetch at once.
     ///
     /// # Errors
-    /// Why its answer is of no use.
+    /// Why its answer is of no use; what was there stays.
     pub fn received(
         &mut self,
-        id: RemoteId,
+        id: FetchId,
         answer: Result<Fetched<'_>, String>,
         backend: &dyn SignatureBackend,
         now: Timestamp,
         spread: f64,
-    ) -> Result<Learnt, String> {
-        let learnt = self.keyring.received(id, answer, backend, now, spread)?;
-        if learnt.changed {
-            self.forget();
+    ) -> Result<News, String> {
+        match id {
+            FetchId::Keys(id) => {
+                let learnt = self.keyring.received(id, answer, backend, now, spread)?;
+                if learnt.changed {
+                    self.forget();
+                }
+                Ok(News::Keys(learnt))
+            }
+            FetchId::Revocations(issuer) => {
+                let lists = self.revocations.get_mut(issuer.0).and_then(Option::as_mut);
+                let lists = lists.ok_or("nothing of this issuer's is ever taken back")?;
+                lists.received(answer, now, spread).map(News::Revocations)
+            }
         }
-        Ok(learnt)
     }
 
-    /// Lets keys go that are too old. The issuers that lost some.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<IssuerId> {
+    /// Lets keys go that are too old, and tells once of a list that is.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Expired> {
         let lost = self.keyring.expire(now);
         if !lost.is_empty() {
             self.forget();
         }
-        lost
+        let stale = self.revocations.iter_mut().enumerate().filter_map(|(issuer, lists)| {
+            lists.as_mut()?.turns_stale(now).then_some(Expired::Revocations(IssuerId(issuer)))
+        });
+        lost.into_iter().map(Expired::Keys).chain(stale).collect()
+    }
+
+    fn schedules(&self) -> impl Iterator<Item = (IssuerId, &Schedule)> {
+        self.revocations
+            .iter()
+            .enumerate()
+            .filter_map(|(issuer, lists)| Some((IssuerId(issuer), lists.as_ref()?.schedule()?)))
     }
 
     fn forget(&mut self) {
@@ -154,6 +272,13 @@ impl Trust {
             cache.clear();
         }
     }
+}
+
+/// That a token which verified is refused all the same.
+fn failure(verified: &VerifiedToken, error: Error) -> Failure {
+    let kid = verified.kid().map(str::to_owned);
+    let (issuer, tag) = (Some(verified.issuer()), verified.tag());
+    Failure { error, issuer, kid, tag, awaits_fetch: false }
 }
 
 /// What a token that is known comes to now.
@@ -177,9 +302,7 @@ fn recall(
         Known::Good(verified) => match verified.times().check(issuer, now.as_millis()) {
             Ok(()) => Ok(verified),
             Err(error) => {
-                let kid = verified.kid().map(str::to_owned);
-                let tag = verified.tag();
-                let failure = Failure { error, issuer: id, kid, tag, awaits_keys: false };
+                let failure = failure(&verified, error);
                 cache.keep_failure(token, &failure);
                 Err(failure)
             }
@@ -190,9 +313,11 @@ fn recall(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::response::Code;
     use crate::token::claims::ClaimPath;
+    use crate::token::revocation::{List, OnStale, Published as Listing};
     use crate::token::samples::{
-        LIMIT, NOW, at, fetched, issuer, jwk, keyring, sign, source, token, token_by,
+        LIMIT, NOW, at, fetched, issuer, jwk, keyring, published, sign, source, token, token_by,
     };
     use crate::token::signature::Portable;
     use serde_json::{Value, json};
@@ -201,7 +326,7 @@ mod tests {
 
     /// Keys by the secret, and a memory.
     fn remembering() -> Trust {
-        let mut trust = Trust::new(keyring(None));
+        let mut trust = Trust::new(keyring(None), Vec::new());
         trust.remember(7);
         trust
     }
@@ -209,8 +334,8 @@ mod tests {
     /// Fetched keys only, and a memory.
     fn fetching() -> Trust {
         let mut keyring = Keyring::default();
-        keyring.push(Vec::new(), vec![source()]);
-        let mut trust = Trust::new(keyring);
+        keyring.push(Vec::new(), vec![published(source())]);
+        let mut trust = Trust::new(keyring, Vec::new());
         trust.remember(7);
         trust
     }
@@ -221,10 +346,11 @@ mod tests {
 
     /// The only key set is fetched.
     fn receive(trust: &mut Trust, keys: &[Value], secs: i64) -> bool {
-        let id = trust.keyring().due(at(secs))[0];
+        let id = trust.due(at(secs))[0];
         trust.sent(id, at(secs));
         let body = json!({"keys": keys}).to_string();
-        trust.received(id, Ok(fetched(&body)), &Portable, at(secs), 0.0).unwrap().changed
+        let news = trust.received(id, Ok(fetched(&body)), &Portable, at(secs), 0.0);
+        matches!(news, Ok(News::Keys(learnt)) if learnt.changed)
     }
 
     /// What is remembered.
@@ -237,7 +363,7 @@ mod tests {
     const NOTHING: &str = "Cache { good: 0, bad: 0 }";
 
     #[test]
-    fn a_hit_awaits_keys_as_a_miss_does() {
+    fn a_hit_awaits_fetch_as_a_miss_does() {
         for remember in [false, true] {
             let mut trust = fetching();
             if !remember {
@@ -258,7 +384,7 @@ mod tests {
                     assert!(!receive(&mut trust, &[jwk(1, None)], secs));
                 }
                 let failure = judge(&mut trust, &token_by(2, None), secs).unwrap_err();
-                let got = (failure.error, failure.awaits_keys);
+                let got = (failure.error, failure.awaits_fetch);
                 assert_eq!(got, (Error::SignatureInvalid, want), "after {secs} s, {remember}");
             }
         }
@@ -347,7 +473,7 @@ mod tests {
     fn any_change_of_keys_forgets_all() {
         let mut trust = fetching();
         let failure = judge(&mut trust, &token_by(1, Some("1")), 0).unwrap_err();
-        assert_eq!((failure.error, failure.awaits_keys), (Error::KeysUnavailable, true));
+        assert_eq!((failure.error, failure.awaits_fetch), (Error::KeysUnavailable, true));
         assert_eq!(memory(&trust), NOTHING);
         assert!(receive(&mut trust, &[jwk(1, Some("1"))], 0));
         // A forgery that names the key.
@@ -377,7 +503,7 @@ mod tests {
         let mut trust = fetching();
         receive(&mut trust, &[jwk(1, None)], 0);
         let failure = judge(&mut trust, &token_by(2, None), 1).unwrap_err();
-        assert_eq!((failure.error, failure.awaits_keys), (Error::SignatureInvalid, true));
+        assert_eq!((failure.error, failure.awaits_fetch), (Error::SignatureInvalid, true));
         assert_eq!(memory(&trust), ONE_BAD);
         assert!(receive(&mut trust, &[jwk(2, None)], 1));
         assert!(judge(&mut trust, &token_by(2, None), 1).is_ok());
@@ -390,10 +516,10 @@ mod tests {
         assert!(judge(&mut trust, &token_by(1, Some("1")), 1).is_ok());
         assert_eq!(trust.expire(at(3600)), []);
         assert!(judge(&mut trust, &token_by(1, Some("1")), 3600).is_ok());
-        assert_eq!(trust.expire(at(3601)), [A]);
+        assert_eq!(trust.expire(at(3601)), [Expired::Keys(A)]);
         assert_eq!(memory(&trust), NOTHING);
         let failure = judge(&mut trust, &token_by(1, Some("1")), 3601).unwrap_err();
-        assert_eq!((failure.error, failure.awaits_keys), (Error::KeysUnavailable, true));
+        assert_eq!((failure.error, failure.awaits_fetch), (Error::KeysUnavailable, true));
         assert_eq!(trust.expire(at(3602)), []);
     }
 
@@ -402,7 +528,7 @@ mod tests {
         let mut trust = fetching();
         receive(&mut trust, &[jwk(1, Some("1"))], 0);
         assert!(judge(&mut trust, &token_by(1, Some("1")), 1).is_ok());
-        let id = trust.keyring().due(at(300))[0];
+        let id = trust.due(at(300))[0];
         trust.sent(id, at(300));
         let answer = Ok(fetched("<html>"));
         assert!(trust.received(id, answer, &Portable, at(301), 0.0).is_err());
@@ -461,7 +587,7 @@ mod tests {
         let keys = || {
             let mut keyring = keyring(None);
             keyring.push(vec![crate::token::samples::secret(None)], Vec::new());
-            Trust::new(keyring)
+            Trust::new(keyring, Vec::new())
         };
         let (mut with, mut without) = (keys(), keys());
         with.remember(7);
@@ -480,5 +606,48 @@ mod tests {
             }
         }
         assert!(!memory(&with).contains(" 0"), "{}", memory(&with));
+    }
+
+    #[test]
+    fn what_is_taken_back_is_refused_also_where_it_is_known() {
+        let list = |text: &str| serde_json::from_str::<List>(text).unwrap();
+        let source = Source { max_stale: 600_000, ..source() };
+        let published = Listing { source, on_stale: OnStale::Refuse };
+        let revocations = Revocations::new(list(r#"{"tokens": ["1"]}"#), Some(published));
+        let mut trust = Trust::new(keyring(None), vec![Some(revocations)]);
+        trust.remember(7);
+        let id = FetchId::Revocations(A);
+        let receive = |trust: &mut Trust, body: &str, secs| {
+            trust.sent(id, at(secs));
+            trust.received(id, Ok(fetched(body)), &Portable, at(secs), 0.0).unwrap();
+        };
+        let tokens = ["1", "2", "3"].map(|jti| token(&json!({"jti": jti, "exp": NOW + 100_000})));
+        let outcomes = |trust: &mut Trust, secs| {
+            tokens.each_ref().map(|token| {
+                let judged = judge(trust, token, secs);
+                judged.map_or_else(
+                    |failure| (Code::of(&failure.error).name(), failure.awaits_fetch),
+                    |_| ("ok", false),
+                )
+            })
+        };
+        let (revoked, unavailable) = (("token_revoked", false), "revocation_unavailable");
+        assert_eq!(trust.due(at(0)), [id]);
+        assert!(trust.is_urgent() && trust.has_remotes());
+        // Requests wait for the first list; what the configuration lists needs no other.
+        let waits = (unavailable, true);
+        assert_eq!(outcomes(&mut trust, 0), [revoked, waits, waits]);
+        receive(&mut trust, r#"{"tokens": ["2"]}"#, 0);
+        assert_eq!(outcomes(&mut trust, 1), [revoked, revoked, ("ok", false)]);
+        assert_eq!(trust.last_recall(), Recall::Known);
+        receive(&mut trust, r#"{"tokens": ["3"]}"#, 2);
+        assert_eq!(outcomes(&mut trust, 3), [revoked, ("ok", false), revoked]);
+        assert_eq!(trust.expire(at(602)), []);
+        assert_eq!(trust.expire(at(603)), [Expired::Revocations(A)]);
+        assert_eq!(trust.expire(at(604)), [], "told once");
+        let stale = (unavailable, false);
+        assert_eq!(outcomes(&mut trust, 603), [revoked, stale, revoked]);
+        receive(&mut trust, r#"{"tokens": ["3"]}"#, 700);
+        assert_eq!(outcomes(&mut trust, 701), [revoked, ("ok", false), revoked]);
     }
 }

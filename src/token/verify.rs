@@ -10,7 +10,7 @@ use super::{Error, Issuer, IssuerId, KeySet, cache};
 use crate::time::Timestamp;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 /// Proof that a token passed every check of its issuer. Only [`verify`] makes one.
@@ -28,6 +28,8 @@ pub struct VerifiedToken {
     verdicts: RefCell<Vec<(usize, bool)>>,
     /// What is said of it where it is let in, by route.
     notes: RefCell<Vec<(usize, Rc<Note>)>>,
+    /// Whether it was taken back, by which generation of lists.
+    revoked: Cell<(u64, bool)>,
 }
 
 /// For how many routes a token keeps what their conditions say of it.
@@ -117,6 +119,17 @@ impl VerifiedToken {
         note
     }
 
+    /// Whether it was taken back: asked once for each generation of lists, which count from 1.
+    pub fn is_revoked(&self, generation: u64, ask: impl FnOnce() -> bool) -> bool {
+        let (asked, revoked) = self.revoked.get();
+        if asked == generation {
+            return revoked;
+        }
+        let revoked = ask();
+        self.revoked.set((generation, revoked));
+        revoked
+    }
+
     /// What it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
         self.weight
@@ -150,12 +163,12 @@ pub struct Failure {
     /// How metrics name that key.
     pub tag: KidTag,
     /// Whether keys are being fetched that may let it verify.
-    pub awaits_keys: bool,
+    pub awaits_fetch: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, issuer: None, kid: None, tag: KidTag::None, awaits_keys: false }
+        Self { error, issuer: None, kid: None, tag: KidTag::None, awaits_fetch: false }
     }
 }
 
@@ -171,6 +184,8 @@ impl Failure {
             Error::Missing | Error::Ambiguous(_) | Error::TooLarge { .. } => false,
             Error::CriticalHeader | Error::AlgorithmNotAllowed | Error::IssuerUnknown => false,
             Error::KeyUnknown | Error::KeysUnavailable => false,
+            // Lists change while the token stays.
+            Error::Revoked | Error::RevocationUnavailable => false,
         };
         // A malformed token without an issuer never came to a signature.
         after && self.issuer.is_some()
@@ -212,7 +227,7 @@ pub fn verify(
         let known = |kid: &&String| keys.iter().any(|key| key.kid() == Some(kid));
         let kid = compact.header.kid.as_ref().filter(known).cloned();
         let tag = keyring.tag(id, kid.as_deref());
-        Failure { error, issuer: Some(id), kid, tag, awaits_keys: false }
+        Failure { error, issuer: Some(id), kid, tag, awaits_fetch: false }
     };
     let kid = check_signature(&compact, keys, algorithm).map_err(|error| match error {
         // The key may be one of those that are not there.
@@ -240,6 +255,7 @@ pub fn verify(
         headers: OnceCell::new(),
         verdicts: RefCell::default(),
         notes: RefCell::default(),
+        revoked: Cell::default(),
     })
 }
 
@@ -286,10 +302,9 @@ fn check_claims(
 mod tests {
     use super::*;
     use crate::token::samples::{
-        LIMIT, NOW, at, issuer, keyring, sign, source, token, token_by, verified,
+        LIMIT, NOW, at, issuer, keyring, published, sign, source, token, token_by, verified,
     };
     use serde_json::json;
-    use std::cell::Cell;
 
     #[test]
     fn a_condition_is_asked_once_for_each_route() {
@@ -417,14 +432,14 @@ mod tests {
             let got = crate::response::Code::of(&failure.error).name();
             let id = issuer.map(IssuerId);
             assert_eq!((got, failure.issuer, failure.kid.as_deref()), (code, id, kid), "{token}");
-            assert!(!failure.awaits_keys);
+            assert!(!failure.awaits_fetch);
         }
     }
 
     #[test]
     fn a_key_that_is_not_fetched_yet_is_not_unknown() {
         let mut keyring = Keyring::default();
-        keyring.push(vec![crate::token::samples::secret(Some("k"))], vec![source()]);
+        keyring.push(vec![crate::token::samples::secret(Some("k"))], vec![published(source())]);
         let judge = |token: &str| {
             verify(token.as_bytes(), &[issuer("a")], &keyring, |_| true, LIMIT, at(0))
                 .map_or_else(|failure| failure.error.to_string(), |_| "ok".into())

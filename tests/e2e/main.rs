@@ -43,6 +43,7 @@ mod refused_configurations;
 mod reload;
 mod remote_keys;
 mod responses;
+mod revocation;
 mod routes;
 mod secrecy;
 mod shadow;

@@ -1,14 +1,13 @@
 //! Keys and secrets of an issuer.
 
-use super::{Builder, advice, check_not_empty, duration, list};
+use super::source::Asked;
+use super::{Builder, advice, check_not_empty, list};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
-use crate::token::remote::Source;
+use crate::token::remote::Published;
 use crate::token::signature::{Algorithm, AlgorithmSet};
 use crate::token::{Key, key};
-use std::ops::RangeInclusive;
 use std::rc::Rc;
-use std::time::Duration;
 
 /// The keys of one issuer.
 #[derive(Default)]
@@ -16,7 +15,7 @@ pub(super) struct Keys {
     /// Those that the configuration holds.
     pub own: Vec<Rc<Key>>,
     /// Those that are fetched.
-    pub remote: Vec<Source>,
+    pub remote: Vec<Published>,
 }
 
 impl Builder<'_> {
@@ -105,7 +104,7 @@ impl Builder<'_> {
                 if kid.is_some() {
                     return Err(place.key("kid").error("each key of a `remote` set has its own"));
                 }
-                keys.remote.push(remote_source(remote, narrow, &place.key("remote"))?);
+                keys.remote.push(published(remote, narrow, &place.key("remote"))?);
             }
             _ => {
                 return Err(
@@ -136,55 +135,16 @@ pub(super) fn algorithms(
 }
 
 /// Where a key set is fetched from.
-fn remote_source(
+fn published(
     raw: &raw::Remote,
     algorithms: Option<AlgorithmSet>,
     place: &Place,
-) -> Result<Source, ConfigError> {
-    let cluster = raw.cluster.as_deref().filter(|cluster| !cluster.is_empty());
-    let cluster = cluster
-        .ok_or_else(|| place.error("`cluster` is missing: the Envoy cluster that leads there"))?;
-    let url = raw.url.as_deref().ok_or_else(|| place.error("`url` is missing: the key set's"))?;
-    let url_place = place.key("url");
-    let bad = || url_place.error("expected `https://idp.example.com/jwks.json`");
-    let uri: http::Uri = url.parse().map_err(|_| bad())?;
-    let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority())
-    else {
-        return Err(bad());
-    };
-    if authority.as_str().contains('@') || url.contains('#') {
-        return Err(url_place.error("user info and fragments are not sent: leave them out"));
-    }
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let time = |name: &str, text: &Option<String>, default: u64, range: RangeInclusive<u64>| {
-        let place = place.key(name);
-        let time = text.as_deref().map(|text| duration(text, &place)).transpose()?;
-        let time = time.unwrap_or(Duration::from_secs(default));
-        if time < Duration::from_secs(*range.start()) || time > Duration::from_secs(*range.end()) {
-            let (least, most) = range.into_inner();
-            return Err(place.error(format!("expected between {least}s and {most}s")));
-        }
-        Ok(time.as_millis() as i64)
-    };
-    let refresh = time("refresh", &raw.refresh, 300, 1..=DAY)?;
-    let max_stale = time("max_stale", &raw.max_stale, DAY, 1..=30 * DAY)?;
-    if max_stale < refresh {
-        let place = place.key("max_stale");
-        return Err(place.error("shorter than `refresh`: keys would be gone between two fetches"));
-    }
+) -> Result<Published, ConfigError> {
+    let raw::Remote { cluster, url, refresh, timeout, max_stale } = raw;
+    let asked = Asked { cluster, url, refresh, timeout, max_stale };
+    let source = asked.source([300, 2, 86_400], place)?;
     if algorithms.is_some_and(|narrow| narrow.intersection(AlgorithmSet::asymmetric()).is_empty()) {
         return Err(place.error("`algorithms` admits HMAC only, and a key set has no secrets"));
     }
-    Ok(Source {
-        cluster: cluster.into(),
-        scheme: scheme.into(),
-        authority: authority.as_str().into(),
-        path: path.into(),
-        refresh,
-        timeout: time("timeout", &raw.timeout, 2, 1..=30)?,
-        max_stale,
-        algorithms,
-    })
+    Ok(Published { source, algorithms })
 }
-
-const DAY: u64 = 86_400;

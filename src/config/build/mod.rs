@@ -7,8 +7,10 @@ mod identity;
 mod issuer;
 mod keys;
 mod responses;
+mod revocation;
 mod route;
 mod secret;
+mod source;
 
 use super::error::{ConfigError, Place, Warning};
 use super::raw;
@@ -94,10 +96,13 @@ pub fn build(
     };
     let mut issuers: Vec<Issuer> = Vec::new();
     let mut keyring = Keyring::default();
-    for (name, issuer) in &config.issuers {
-        let place = top.key("issuers").key(name);
-        check_name(name, &place)?;
-        let (issuer, keys) = builder.issuer(name, issuer, &place)?;
+    let mut revocations = Vec::new();
+    for (name, mut raw) in config.issuers {
+        let place = top.key("issuers").key(&name);
+        check_name(&name, &place)?;
+        // Taken out, since a long list is not to be there twice.
+        let revocation = raw.revocation.take();
+        let (issuer, keys) = builder.issuer(&name, &raw, &place)?;
         if let Some(other) = issuers.iter().find(|other| other.iss == issuer.iss) {
             return Err(place.key("issuer").error(format!(
                 "issuer `{}` has the same `iss`: no two issuers share one",
@@ -106,6 +111,9 @@ pub fn build(
         }
         issuers.push(issuer);
         keyring.push(keys.own, keys.remote);
+        let place = place.key("revocation");
+        let lists = revocation.map(|list| builder.revocation(list, &raw.require_claims, &place));
+        revocations.push(lists.transpose()?);
     }
     builder.check_conditions(&top.key("conditions"))?;
     let routes = builder.routes(&config.routes, &config.defaults, &issuers, &top, &top)?;
@@ -147,7 +155,7 @@ pub fn build(
         final_slash: config.path_safety.final_slash != Some(raw::Relaxation::Refuse),
         max_token_bytes,
         mode: mode(config.mode),
-        trust: RefCell::new(Trust::new(keyring)),
+        trust: RefCell::new(Trust::new(keyring, revocations)),
     };
     let mut warnings = builder.warnings;
     warnings.extend(advice);
