@@ -49,6 +49,7 @@ test: build envoy ## every test: units, the filter in a real Envoy, the document
 	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
 	  cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
+	$(WITH) $(PYTHON) tests/docs/test_operations.py
 	$(WITH) $(PYTHON) tests/observability/test_observability.py
 
 rules: ## checks the alerts for Prometheus and runs their tests, as `make test` does too
