@@ -185,12 +185,12 @@ fn link(of: &str, text: &str) -> String {
     section.map_or_else(|| text.to_owned(), |section| format!("[{text}](#{})", section.anchor()))
 }
 
-/// The words of an enumeration, each with what it means.
+/// The words of an enumeration, each with what it means; where it does not say, each by itself.
 fn words(of: &Value) -> Vec<(&str, &str)> {
-    let choices = of.get("oneOf").and_then(Value::as_array).into_iter().flatten();
-    choices
-        .filter_map(|choice| Some((choice.get("const")?.as_str()?, description(choice))))
-        .collect()
+    let list = |keyword: &str| of.get(keyword).and_then(Value::as_array).into_iter().flatten();
+    let explained = list("oneOf")
+        .filter_map(|choice| Some((choice.get("const")?.as_str()?, description(choice))));
+    explained.chain(list("enum").filter_map(|word| Some((word.as_str()?, "")))).collect()
 }
 
 /// What the words of a member mean, as an item of a list.
@@ -207,8 +207,9 @@ fn explained(document: &Value, name: &str, member: &Value) -> String {
     } else {
         words(definition(document, reference))
     };
+    let said = words.iter().filter(|(_, means)| !means.is_empty());
     let means: Vec<String> =
-        words.iter().map(|(word, means)| format!("  - `{word}`: {}\n", lowered(means))).collect();
+        said.map(|(word, means)| format!("  - `{word}`: {}\n", lowered(means))).collect();
     let listed = member
         .get("items")
         .and_then(|items| items.get("enum"))
