@@ -4,6 +4,7 @@
 use crate::{root, validator};
 use claimgate::config::raw::MEMBERS;
 use claimgate::config::{load_value, schema};
+use claimgate::response::Code;
 use claimgate::token::signature::Portable;
 use serde_json::{Value, json};
 
@@ -89,6 +90,16 @@ fn every_example_loads_together_with_the_first() {
         }
     }
     assert!(sections.len() > 20, "only {} sections", sections.len());
+}
+
+#[test]
+fn every_code_of_a_refusal_is_explained() {
+    let text = std::fs::read_to_string(root().join("docs/refusals.md")).unwrap();
+    for code in Code::ALL {
+        let row = format!("\n| {} | {} | `{}` | ", code.status(), code.grpc_status(), code.name());
+        assert!(text.contains(&row), "no row `{}`", row.trim());
+    }
+    assert_eq!(text.matches("\n| ").count(), Code::ALL.len() + 2, "rows of no code");
 }
 
 /// A configuration with every object in it that has a default, and the place of each.
