@@ -50,6 +50,7 @@ test: build envoy ## every test: units, the filter in a real Envoy, the document
 	  cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/compatibility/test_compatibility.py
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
+	$(WITH) $(PYTHON) tests/docs/test_operations.py
 	$(WITH) $(PYTHON) tests/observability/test_observability.py
 
 rules: ## checks the alerts for Prometheus and runs their tests, as `make test` does too

@@ -90,6 +90,8 @@ fn verbs() {
         ("completions powershell", "", 0, "claimgate", ""),
         ("completions elvish", "", 0, "claimgate", ""),
         ("schema", "", 0, "\"title\": \"Configuration of Claimgate\"", ""),
+        ("schema --markdown", "", 0, "## `issuers.NAME.keys[].remote`", ""),
+        ("schema --markdown --format json", "", 0, r#"{"markdown":"<!-- Made by"#, ""),
         ("schema --format json", "", 0, "\"title\":\"Configuration of Claimgate\"", ""),
         ("--help", "", 0, "Exit status: 0 done, 1 done and something was found, 2 refused", ""),
         ("check --help", "", 0, "Exit status: 0 fine, 1 warnings under `--strict`, 2 refused.", ""),

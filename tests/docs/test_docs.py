@@ -29,6 +29,7 @@ from harness import World, claimgate, envoy_command, product  # noqa: E402
 SECRET = base64.b64encode(bytes(range(32))).decode()
 CONFIGURATIONS = sorted([*(ROOT / "envoy").rglob("*.yaml"), *(ROOT / "examples").rglob("*.yaml")])
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+EVERY_DOCUMENT = sorted({*DOCUMENTS, *(ROOT / "docs").rglob("*.md")})
 os.environ["JWT_SECRET"] = SECRET
 # Without what make would hand down to the makes that these tests start.
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
@@ -52,6 +53,30 @@ def blocks(document):
     text = document.read_text()
     for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S):
         yield found.group(1), found.group(2), text[: found.start()].count("\n") + 1
+
+
+def prose(document):
+    """A document without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.M | re.S)
+
+
+def links(document):
+    """The links to files of the project: (file, anchor, as written)."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
+        path, _, anchor = target.partition("#")
+        if "://" not in target and not target.startswith("mailto:"):
+            yield (document.parent / path).resolve() if path else document, anchor, target
+
+
+def anchors(document):
+    """What GitHub names the headings of a document by; of several alike, all but the first have a number."""
+    found = []
+    for heading in re.findall(r"^#+ (.*)$", prose(document), re.M):
+        text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-")
+        alike = sum(re.fullmatch(re.escape(anchor) + r"(-\d+)?", other) is not None for other in found)
+        found.append(f"{anchor}-{alike}" if alike else anchor)
+    return found
 
 
 def indented(path, columns):
@@ -207,19 +232,20 @@ class Bootstrap(World):
 
 class Documents(unittest.TestCase):
     def test_relative_links_resolve(self):
-        for document in [*DOCUMENTS, *(ROOT / "docs").glob("*.md")]:
-            text = re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.M | re.S)
-            for target in re.findall(r"\]\(([^)\s]+)\)", text):
-                path, _, anchor = target.partition("#")
-                if "://" in target or target.startswith("mailto:"):
-                    continue
+        for document in EVERY_DOCUMENT:
+            for there, anchor, target in links(document):
                 with self.subTest(f"{name(document)}: {target}"):
-                    there = (document.parent / path).resolve() if path else document
                     self.assertTrue(there.exists(), "leads nowhere")
                     if anchor:
-                        headings = re.findall(r"^#+ (.*)$", there.read_text(), re.M)
-                        anchors = [re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings]
-                        self.assertIn(anchor, anchors)
+                        self.assertIn(anchor, anchors(there))
+
+    def test_every_document_is_reached_from_the_readme(self):
+        reached, further = set(), [ROOT / "README.md"]
+        while further:
+            document = further.pop()
+            reached.add(document)
+            further += [there for there, _, _ in links(document) if there.suffix == ".md" and there not in reached]
+        self.assertEqual([name(document) for document in EVERY_DOCUMENT if document not in reached], [])
 
     def test_make_targets_that_are_named_exist(self):
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
@@ -233,7 +259,7 @@ class Documents(unittest.TestCase):
 
     def test_configurations_in_documents_load(self):
         found = 0
-        for document in [*DOCUMENTS, *(ROOT / "docs").glob("*.md")]:
+        for document in EVERY_DOCUMENT:
             for language, text, line in blocks(document):
                 if language == "yaml" and re.match(r"version: 1\b", text):
                     found += 1
@@ -267,7 +293,7 @@ class Documents(unittest.TestCase):
                         self.assertIn(shown.strip(), before, f"what `{shown.strip()}` stands for did not come out of:\n{text}")
 
     def test_the_commands_of_the_documents_run(self):
-        for document in DOCUMENTS:
+        for document in [*DOCUMENTS, ROOT / "docs" / "operations.md"]:
             if document != EXAMPLE / "README.md":
                 self.run_blocks(document)
 

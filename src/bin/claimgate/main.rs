@@ -72,7 +72,7 @@ enum Verb {
     #[command(subcommand)]
     Token(token::Verb),
     /// Prints the JSON Schema of the configuration, for editors and pipelines.
-    Schema,
+    Schema(schema::Arguments),
     /// Prints what completes this command line in a shell.
     Completions(completions::Arguments),
 }
@@ -95,8 +95,8 @@ fn main() -> ExitCode {
         Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb, format).map(|()| ExitCode::SUCCESS),
         Verb::Token(verb) => token::run(&verb, format).map(|()| ExitCode::SUCCESS),
-        Verb::Schema => {
-            schema::run(format);
+        Verb::Schema(arguments) => {
+            schema::run(&arguments, format);
             Ok(ExitCode::SUCCESS)
         }
         Verb::Completions(arguments) => {
