@@ -10,6 +10,7 @@ The service is built from tests/ratelimit-service on the crate that is inside of
 
 import collections
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -23,7 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "logs-proxy"))
 
 from demo import heading, key_set, mark, new_key, paint, table  # noqa: E402
-from harness import HOST, Failure, World, claimgate, product, rendered  # noqa: E402
+from harness import HOST, ROOT, Failure, World, claimgate, product, rendered  # noqa: E402
 
 CORP, PARTNER = "https://idp.example.com", "https://login.partner.example"
 LIMITS = HERE / "limitador" / "limits.yaml"
@@ -41,7 +42,9 @@ class Service:
 
     def start(self):
         """Starts it, on the port that it had before if it had one. Its counters begin anew: they are in its memory."""
-        program = product("CLAIMGATE_RATELIMIT_SERVICE", "target/ratelimit/debug/ratelimit-service")
+        program = pathlib.Path(os.environ.get("CLAIMGATE_RATELIMIT_SERVICE") or ROOT / "target/ratelimit/debug/ratelimit-service")
+        if not program.is_file():
+            raise Failure(f"{program} is missing: run `make limiter` first")
         before = len(self.output())
         with self.output_file.open("ab") as output:
             self.process = subprocess.Popen(
@@ -76,10 +79,10 @@ class Service:
 class Edge(World):
     """One Envoy of the fleet, and the service behind it."""
 
-    def __init__(self, folder, keys, service, failure_mode_deny=True):
+    def __init__(self, folder, keys, service, failure_mode_deny=True, timeout="10s"):  # a busy machine is no failure
         folder.mkdir()
         super().__init__(folder, None)
-        self.keys, self.limiter, self.failure_mode_deny = keys, service, failure_mode_deny
+        self.keys, self.limiter, self.failure_mode_deny, self.timeout = keys, service, failure_mode_deny, timeout
 
     def render(self):
         self.policy_file.write_text(
@@ -98,7 +101,7 @@ class Edge(World):
             (r"port_value: 8081", f"port_value: {self.limiter.port}"),
             (r"path: examples/global-rate-limit/claimgate\.yaml", "path: " + json.dumps(str(self.policy_file))),
             (r"\{ path: examples/global-rate-limit \}", json.dumps({"path": str(self.folder)})),
-            (r"timeout: 0\.1s", "timeout: 10s"),  # a busy machine is no failure
+            (r"timeout: 0\.1s", f"timeout: {self.timeout}"),
             (r"failure_mode_deny: true", f"failure_mode_deny: {json.dumps(self.failure_mode_deny)}"),
         )
 
@@ -126,7 +129,8 @@ class Keys:
     def token(key, issuer, person, expires_in, **claims):
         claims = {"roles": ["log-reader"], **claims}
         said = [part for name, value in claims.items() for part in ("--claim", f"{name}={json.dumps(value)}")]
-        issue = ("token", "issue", "--key", key, "--issuer", issuer, "--audience", "logs-api", "--subject", person)
+        subject = () if person is None else (f"--subject={person}",)
+        issue = ("token", "issue", "--key", key, "--issuer", issuer, "--audience", "logs-api", *subject)
         return claimgate(*issue, f"--expires-in={expires_in}", *said)
 
 
