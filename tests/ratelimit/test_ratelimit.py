@@ -196,6 +196,11 @@ class Answers(unittest.TestCase):
             lambda: any('"subject":"lou"' in line["identity"] for line in edge.accesses("request_rate_limited")),
             "the access log has no line of it",
         )
+        # To Claimgate it was an allowed request, that another filter answered.
+        records = [json.loads(record) for record in edge.audit()]
+        own = [record for record in records if record.get("user.id") == "lou"]
+        self.assertEqual({record["event.code"] for record in own}, {"allowed"})
+        self.assertEqual([record["http.response.status_code"] for record in own], [200] * 6 + [429])
 
 
 class Alone(unittest.TestCase):
@@ -263,10 +268,29 @@ class Alone(unittest.TestCase):
             edge.ask(LOGS, edge.keys.corps("pam"))
             self.assertEqual(edge.limiter.questions()[-1]["descriptors"], [[["generic_key", "%REQ(x-user-id)%"]]])
 
+    def test_the_limits_of_one_process(self):
+        """The filter of the guide, in the place of the one that asks a service."""
+        local = next(text for language, text, _ in blocks(GUIDE) if text.startswith("- name: envoy.filters.http.local_ratelimit"))
+        local = "".join(" " * 18 + line + "\n" for line in local.splitlines())
+
+        class Local(fleet.Edge):
+            def render(self):
+                pattern = r"^ {18}- name: envoy.filters.http.ratelimit\n.*?(?=^ {18}- name: envoy.filters.http.router)"
+                text, count = re.subn(pattern, lambda _: local, super().render(), flags=re.M | re.S)
+                assert count == 1
+                return text
+
+        with self.world(edge=Local) as edge:
+            tokens = edge.keys.corps("sue"), edge.keys.corps("tom"), edge.keys.partners("sue", "one")
+            for token, path, limit in (*((token, LOGS, 6) for token in tokens), (None, "/status", 3)):
+                answers = [edge.ask(path, token).status for _ in range(limit + 1)]
+                self.assertEqual(answers, [200] * limit + [429])
+            self.assertEqual(edge.limiter.questions(), [])
+
     def test_by_filter_state_the_service_sees_a_keyed_hash_only(self):
         """The descriptors, the limit and the setting of the guide."""
         yaml = [text for language, text, _ in blocks(GUIDE) if language == "yaml"]
-        rate_limits = next(text for text in yaml if "rate_limits:" in text).partition("rate_limits:\n")[2]
+        rate_limits = next(text for text in yaml if text.startswith("rate_limits:")).partition("rate_limits:\n")[2]
         limits = next(text for text in yaml if "namespace:" in text)
         audit = next(text for text in yaml if text.startswith("audit:"))
         edge_class = with_rate_limits(rate_limits, audit.replace("{ env: AUDIT_HASH_KEY }", f'{{ utf8: "{"k" * 32}" }}'))
@@ -308,7 +332,7 @@ def with_rate_limits(actions, audit=""):
 
 class TheExample(unittest.TestCase):
     def test_it_is_as_expected_and_the_readme_shows_it(self):
-        done = run([sys.executable, "examples/global-rate-limit/fleet.py"], 300)
+        done = run(["make", "--no-print-directory", "ratelimit"], 600)
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("All as expected.", done.stdout)
         self.assertNotIn("\033[", done.stdout, "colours without a terminal")
