@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "global-rate-limit"
@@ -241,25 +242,29 @@ class Alone(unittest.TestCase):
             self.assertEqual(edge.counted("failure_mode_allowed"), 8)
             self.assertEqual(str(edge.ask(LOGS, "no.to.ken")), "401 token_malformed")
 
-    def limits(self, folder, *conditions, variables=()):
-        path = pathlib.Path(folder) / "limits.yaml"
-        limit = {"namespace": "logs", "max_value": 1, "seconds": 3600, "conditions": conditions, "variables": variables}
-        path.write_text(json.dumps([limit]))  # JSON is YAML
-        return path
-
-    def test_what_the_comments_say_of_limitadors_conditions(self):
-        """An index that is not there is no answer; a search in the list never applies; an absent key makes both `==` and
-        `!=` false. That is why the limits are as they are."""
-        for condition, expected in (
-            ("descriptors[1].tenant == 'x'", ["503 limits_unavailable"] * 2),
-            ("size(descriptors) > 1 && descriptors[1].tenant == 'x'", ["200"] * 2),
-            ("descriptors.exists(d, d.subject == 'oda')", ["200"] * 2),
-            ("descriptors[0].plan != 'pro'", ["200"] * 2),
-            ("descriptors[0].subject == 'oda'", ["200", "429 rate_limited"]),
-        ):
-            with self.subTest(condition), tempfile.TemporaryDirectory() as folder, self.world(self.limits(folder, condition)) as edge:
-                token = edge.keys.corps("oda", None)
-                self.assertEqual([str(edge.ask(LOGS, token)) for _ in range(2)], expected)
+    def test_what_the_guide_says_of_limitadors_conditions(self):
+        """A search in the list never applies; an absent key makes both `==` and `!=` false; a place that is not there is no
+        answer, unless the size is asked for first. Each person here is of one limit, of one request."""
+        people = {
+            "plain": ("descriptors[0].subject == 'plain'", ["200", "429 rate_limited"]),
+            "search": ("descriptors.exists(d, d.subject == 'search')", ["200", "200"]),
+            "absent": ("descriptors[0].subject == 'absent' && descriptors[0].plan != 'pro'", ["200", "200"]),
+            "asked": ("descriptors[0].subject == 'asked' && !has(descriptors[0].plan)", ["200", "429 rate_limited"]),
+            "placed": ("descriptors[0].subject == 'placed' && size(descriptors) > 1 && descriptors[1].tenant == 'x'", ["200", "200"]),
+            "lost": ("descriptors[0].subject == 'lost' && descriptors[1].tenant == 'x'", ["503 limits_unavailable"] * 2),
+        }
+        limits = [
+            {"namespace": "logs", "max_value": 1, "seconds": 3600, "conditions": [condition], "variables": []}
+            for condition, _ in people.values()
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "limits.yaml"
+            path.write_text(json.dumps(limits))  # JSON is YAML
+            with self.world(path) as edge:
+                for person, (condition, expected) in people.items():
+                    with self.subTest(condition):
+                        token = edge.keys.corps(person, None)
+                        self.assertEqual([str(edge.ask(LOGS, token)) for _ in range(2)], expected)
 
     def test_a_substitution_in_a_generic_key_stays_a_text(self):
         """As the guide warns: one counter for all."""
@@ -351,13 +356,16 @@ class TheExample(unittest.TestCase):
             self.assertIn("make limiter", done.stdout)
             self.assertEqual(os.listdir(folder), [])
 
-    def test_an_answer_that_is_not_as_expected_fails_it(self):
-        with io.StringIO() as output, contextlib.redirect_stdout(output), tempfile.TemporaryDirectory() as folder:
-            limits = pathlib.Path(folder) / "limits.yaml"
-            limits.write_text(fleet.LIMITS.read_text().replace("max_value: 6", "max_value: 7"))
-            with fleet.Fleet(pathlib.Path(folder), limits) as other:
-                self.assertFalse(fleet.requests(other)[0])
-            self.assertIn("EXPECTED", output.getvalue())
+    def test_what_is_not_as_expected_fails_it(self):
+        token = corps("uma")
+        for case, good in (
+            (fleet.Case("uma", 1, LOGS, token, {"200": 1}, 1), True),
+            (fleet.Case("uma", 1, LOGS, token, {"429 rate_limited": 1}, 1), False),
+            (fleet.Case("uma", 1, LOGS, token, {"200": 1}, 0), False),
+        ):
+            with contextlib.redirect_stdout(io.StringIO()) as output, mock.patch.object(fleet, "cases", lambda _, case=case: [case]):
+                self.assertEqual(fleet.requests(FLEET)[0], good)
+            self.assertEqual("EXPECTED" in output.getvalue(), not good)
 
 
 if __name__ == "__main__":
