@@ -39,8 +39,8 @@ run: build envoy ## serves the same example until Ctrl-C, and prints curl comman
 observe: build envoy ## shows what Prometheus tells of the filter, and the alerts that it raises; RUN=1 keeps serving until Ctrl-C
 	@$(WITH) $(PYTHON) examples/observability/observe.py $(if $(RUN),--run)
 
-ratelimit: build envoy limiter ## shows limits for each identity, over two Envoys that share one rate-limit service
-	@$(WITH) $(PYTHON) examples/global-rate-limit/fleet.py
+ratelimit: build envoy limiter ## shows limits for each identity, over two Envoys that share one rate-limit service; RUN=1 serves until Ctrl-C
+	@$(WITH) $(PYTHON) examples/global-rate-limit/fleet.py $(if $(RUN),--run)
 
 # The rate-limit service of that example, on the crate that is inside of Limitador.
 limiter: toolchain

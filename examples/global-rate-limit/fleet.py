@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Shows limits for each identity over a fleet: `make ratelimit`.
+"""Shows limits for each identity over a fleet: `make ratelimit`. With --run it goes on serving: `make ratelimit RUN=1`.
 
 It starts a rate-limit service with limitador/limits.yaml and two Envoys with the filter that share it, on free ports; sends
 requests of several people to both, compares every answer, and what the service was asked, with what is expected; stops the
@@ -8,6 +8,7 @@ service and shows what Envoy says then; and ends all that it started. The exit s
 The service is built from tests/ratelimit-service on the crate that is inside of Limitador, which this machine need not have.
 """
 
+import argparse
 import collections
 import json
 import os
@@ -291,18 +292,46 @@ def introduce(fleet):
     table([("a person", "6"), ("with the plan pro", "12"), ("a tenant's people together", "20"), ("an address, where nobody is known", "3")])
 
 
+def follow(fleet):
+    """Serves until interrupted, and prints each question that the service is asked."""
+    tokens = fleet.folder / "tokens.sh"
+    tokens.touch(mode=0o600)
+    people = {"ALICE": fleet.keys.corps("alice"), "BOB": fleet.keys.corps("bob"), "PETRA": fleet.keys.partners("petra", "initech", plan="pro")}
+    urls = {name: f"http://{HOST}:{edge.port}" for name, edge in zip(("ONE", "OTHER"), fleet.edges)}
+    tokens.write_text("".join(f"{name}={value}\n" for name, value in (people | urls).items()))
+    heading("Ask", "in another terminal:")
+    print(f"      . {tokens}   # tokens as ALICE, BOB and PETRA, the Envoys as ONE and OTHER")
+    print('      curl -i $ONE/logs/prod -H "Authorization: Bearer $ALICE"')
+    print("      curl -i $OTHER/status -H 'X-User-Id: bob'")
+    heading("Questions", "as the service is asked them; Ctrl-C ends:")
+    told = len(fleet.service.questions())
+    while True:
+        time.sleep(0.3)
+        for running, name in ((fleet.service.process, "the service"), *((edge.process, "Envoy") for edge in fleet.edges)):
+            if running.poll() is not None:
+                raise Failure(f"{name} ended with status {running.returncode}")
+        new = fleet.service.questions()[told:]
+        table([(question["answer"], " | ".join(map(descriptor, question["descriptors"]))) for question in new])
+        told += len(new)
+
+
 def main():
+    parser = argparse.ArgumentParser(description="the example: limits for each identity, over two Envoys that share one service")
+    parser.add_argument("--run", action="store_true", help="go on serving until Ctrl-C, and print curl commands")
+    options = parser.parse_args()
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: sys.exit(143))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="claimgate-fleet-"))
     try:
         with Fleet(folder) as fleet:
             introduce(fleet)
+            if options.run:
+                follow(fleet)
             good, answers = requests(fleet)
             results = [good, questions(fleet), refusal(answers), outage(fleet)]
     except KeyboardInterrupt:
         print("\nstopped", flush=True)
-        return 130
+        return 0 if options.run else 130
     except Failure as failure:
         print(f"{paint('failed', '1;31')}: {failure}", file=sys.stderr)
         return 1
@@ -312,7 +341,8 @@ def main():
     if not all(results):
         print(paint("Not everything is as expected: see the lines with NO.", "1;31"))
         return 1
-    print(paint("All as expected.", "1;32") + " Next: docs/rate-limits.md says which limit to take, and how to run Limitador or envoyproxy/ratelimit.")
+    print(paint("All as expected.", "1;32") + " Next: `make ratelimit RUN=1` serves this until Ctrl-C and prints curl commands;")
+    print("docs/rate-limits.md says which limit to take, and how to run Limitador or envoyproxy/ratelimit.")
     return 0
 
 

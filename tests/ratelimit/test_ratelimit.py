@@ -27,7 +27,7 @@ sys.path[:0] = [str(EXAMPLE), str(ROOT / "tests" / "docs")]
 sys.dont_write_bytecode = True
 
 import fleet  # noqa: E402
-from test_docs import ENVIRONMENT, blocks, plain, run  # noqa: E402
+from test_docs import ENVIRONMENT, Program, blocks, plain, run  # noqa: E402
 
 FLEET = None  # one for all tests: see setUpModule. Each test has people, tenants and addresses of its own
 LOGS = "/logs/prod"
@@ -347,6 +347,21 @@ class TheExample(unittest.TestCase):
         self.assertGreater(len(lines), 15)
         for line in lines:
             self.assertIn(plain(line), printed, f"it does not print:\n{line}\nbut\n{done.stdout}")
+
+    def test_it_serves_until_it_is_interrupted(self):
+        with Program([sys.executable, "examples/global-rate-limit/fleet.py", "--run"]) as program:
+            program.await_line("Ctrl-C ends", 120)
+            said = program.output()
+            tokens = pathlib.Path(re.search(r"^ +\. (\S+)", said, re.M).group(1))
+            commands = "".join(f"{line}\n" for line in re.findall(r"^ +(\. .*|curl .*)", said, re.M))
+            done = run(["sh", "-ec", commands])
+            self.assertEqual(re.findall(r"^HTTP/1.1 (\d+)", done.stdout, re.M), ["200", "200"], done.stdout)
+            program.await_line("remote_address", 30)
+            self.assertRegex(program.output(), r"ok +issuer=corp, subject=alice \| issuer=corp, tenant=acme\n")
+            self.assertEqual(tokens.stat().st_mode & 0o777, 0o600)
+            program.interrupt()
+            self.assertEqual(program.process.returncode, 0, program.output())
+            self.assertFalse(tokens.parent.exists(), "keys and tokens are still there")
 
     def test_what_cannot_start_says_why_and_leaves_nothing(self):
         with tempfile.TemporaryDirectory() as folder:
