@@ -17,8 +17,8 @@ use serde_json::Value;
 /// The descriptors that requests can have, and the limit of Limitador's file that each of them is to get.
 const DESCRIPTORS: &[(&[(&str, &str)], &str)] = &[
     (&[("issuer", "corp"), ("subject", "alice")], "person"),
-    (&[("issuer", "corp"), ("subject", "alice"), ("plan", "free")], "person"),
-    (&[("issuer", "corp"), ("subject", "alice"), ("plan", "pro")], "pro"),
+    (&[("issuer", "corp"), ("plan", "free"), ("subject", "alice")], "person"),
+    (&[("issuer", "corp"), ("plan", "pro"), ("subject", "alice")], "pro"),
     (&[("identity", "none"), ("remote_address", "192.0.2.1")], "anonymous"),
     (&[("issuer", "corp"), ("tenant", "acme")], "tenant"),
 ];

@@ -113,10 +113,10 @@ class WhatTheServiceIsAsked(unittest.TestCase):
         person = [["issuer", "corp"], ["subject", "hal"]]
         tenant = [["issuer", "corp"], ["tenant", "t1"]]
         address = [["identity", "none"], ["remote_address", "127.0.0.21"]]
-        plan = [["plan", "pro"]]
+        pro = [["issuer", "corp"], ["plan", "pro"], ["subject", "hal"]]
         for path, token, expected in (
             (LOGS, FLEET.keys.corps("hal", "t1"), [person, tenant]),
-            (LOGS, FLEET.keys.corps("hal", "t1", plan="pro"), [person + plan, tenant]),
+            (LOGS, FLEET.keys.corps("hal", "t1", plan="pro"), [pro, tenant]),
             (LOGS, FLEET.keys.corps("hal", None), [person]),
             ("/status", None, [address]),
             (LOGS, FLEET.keys.corps(None, None), [address]),
@@ -181,6 +181,12 @@ class Answers(unittest.TestCase):
         self.assertEqual(refused.headers["retry-after"], refused.headers["x-ratelimit-reset"])
         self.assertEqual(refused.document.keys(), {"status", "title", "code", "request_id"})
         self.assertNotIn("retry-after", answers[0].headers)
+
+    def test_grpc_clients_learn_that_it_is_the_limit(self):
+        token, grpc = corps("lynn"), (("Content-Type", "application/grpc"),)
+        FLEET.send(6, LOGS, token)
+        answer = FLEET.edges[0].ask(LOGS, token, grpc)
+        self.assertEqual((answer.status, answer.headers.get("grpc-status")), (200, "8"), answer.headers)
 
     def test_a_refusal_of_the_filter_keeps_its_own_form(self):
         answer = FLEET.edges[0].ask(LOGS)
