@@ -226,7 +226,7 @@ class Alone(unittest.TestCase):
                 service.stop()
 
     def test_without_an_answer_the_request_is_refused(self):
-        with self.world(timeout="0.3s") as edge:
+        with self.world(timeout="2s") as edge:
             token = edge.keys.corps("mia")
             self.assertEqual(edge.ask(LOGS, token).status, 200)
             os.kill(edge.limiter.process.pid, signal.SIGSTOP)  # it is there, and says nothing
@@ -234,19 +234,12 @@ class Alone(unittest.TestCase):
             edge.limiter.stop()
             answer = edge.ask(LOGS, token)
             self.assertEqual(str(answer), "503 limits_unavailable")
-            self.assertEqual(answer.document["request_id"], answer.headers.get("x-request-id", answer.document["request_id"]))
+            self.assertEqual(answer.headers["content-type"], "application/problem+json")
+            self.assertRegex(answer.document["request_id"], r"^[0-9a-f-]{36}$")
             self.assertEqual(str(edge.ask(LOGS)), "401 token_missing")
             self.assertEqual(edge.ask("/healthz").status, 200)
             self.assertEqual((edge.counted("error"), edge.counted("failure_mode_allowed")), (2, 0))
             edge.until(lambda: len(edge.accesses("rate_limiter_error")) == 2, "the access log does not tell")
-
-    def test_with_failure_mode_deny_off_it_passes_and_is_counted(self):
-        with self.world(failure_mode_deny=False) as edge:
-            token = edge.keys.corps("ned")
-            edge.limiter.stop()
-            self.assertEqual([edge.ask(LOGS, token).status for _ in range(8)], [200] * 8)
-            self.assertEqual(edge.counted("failure_mode_allowed"), 8)
-            self.assertEqual(str(edge.ask(LOGS, "no.to.ken")), "401 token_malformed")
 
     def test_what_the_guide_says_of_limitadors_conditions(self):
         """A search in the list never applies; an absent key makes both `==` and `!=` false; a place that is not there is no
@@ -272,13 +265,6 @@ class Alone(unittest.TestCase):
                         token = edge.keys.corps(person, None)
                         self.assertEqual([str(edge.ask(LOGS, token)) for _ in range(2)], expected)
 
-    def test_a_substitution_in_a_generic_key_stays_a_text(self):
-        """As the guide warns: one counter for all."""
-        action = '- actions: [{ generic_key: { descriptor_value: "%REQ(x-user-id)%" } }]'
-        with self.world(edge=with_rate_limits(action)) as edge:
-            edge.ask(LOGS, edge.keys.corps("pam"))
-            self.assertEqual(edge.limiter.questions()[-1]["descriptors"], [[["generic_key", "%REQ(x-user-id)%"]]])
-
     def test_the_limits_of_one_process(self):
         """The filter of the guide, in the place of the one that asks a service."""
         local = next(text for language, text, _ in blocks(GUIDE) if text.startswith("- name: envoy.filters.http.local_ratelimit"))
@@ -299,9 +285,10 @@ class Alone(unittest.TestCase):
             self.assertEqual(edge.limiter.questions(), [])
 
     def test_by_filter_state_the_service_sees_a_keyed_hash_only(self):
-        """The descriptors, the limit and the setting of the guide."""
+        """The descriptors, the limit and the setting of the guide; and what it warns of, `generic_key`."""
         yaml = [text for language, text, _ in blocks(GUIDE) if language == "yaml"]
         rate_limits = next(text for text in yaml if text.startswith("rate_limits:")).partition("rate_limits:\n")[2]
+        rate_limits += '  - actions: [{ generic_key: { descriptor_value: "%REQ(x-user-id)%" } }]\n'
         limits = next(text for text in yaml if "namespace:" in text)
         audit = next(text for text in yaml if text.startswith("audit:"))
         edge_class = with_rate_limits(rate_limits, audit.replace("{ env: AUDIT_HASH_KEY }", f'{{ utf8: "{"k" * 32}" }}'))
@@ -319,6 +306,8 @@ class Alone(unittest.TestCase):
                 self.assertNotIn("rosa", told)
                 states = {json.dumps(question["descriptors"]) for question in edge.limiter.questions()}
                 self.assertEqual(len(states), 3, states)  # two people, and nobody
+                for question in edge.limiter.questions():
+                    self.assertEqual(question["descriptors"][1], [["generic_key", "%REQ(x-user-id)%"]])
 
 
 def with_rate_limits(actions, audit=""):
