@@ -2,7 +2,7 @@
 # Needs rustup, python3, make and a C compiler (Rust links with it).
 
 .DEFAULT_GOAL := help
-.PHONY: help build toolchain envoy demo run observe test rules bench measurers lint fuzz clean
+.PHONY: help build toolchain envoy demo run observe ratelimit limiter test rules bench measurers lint fuzz clean
 
 PYTHON ?= python3
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -11,7 +11,9 @@ FETCHED := $(CURDIR)/.envoy/bin/envoy
 # The Envoy to run: ENVOY if given, else func-e, else an envoy on PATH, else the pinned one that envoy/fetch.py downloads.
 FOUND := $(or $(strip $(ENVOY)),$(if $(shell command -v func-e 2>/dev/null),func-e run),$(shell command -v envoy 2>/dev/null))
 USED := $(or $(FOUND),$(FETCHED))
-WITH := ENVOY="$(USED)" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" CLAIMGATE="$(CURDIR)/dist/claimgate"
+LIMITER := $(abspath $(OUT))/ratelimit
+WITH := ENVOY="$(USED)" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" CLAIMGATE="$(CURDIR)/dist/claimgate" \
+  CLAIMGATE_RATELIMIT_SERVICE="$(LIMITER)/debug/ratelimit-service"
 
 # What rust-toolchain.toml asks for: $(call pinned,targets)
 pinned = $(shell sed -n 's/^$(1) *= *//p' rust-toolchain.toml | tr -d '[]" ')
@@ -24,7 +26,7 @@ put = @mkdir -p $(dir $(2)) && { cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" 
 
 help: ## this list
 	@echo 'Claimgate, a JWT access proxy for Envoy.'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Envoy is ENVOY if given (make demo ENVOY=/path/to/envoy), else func-e, else envoy on PATH, else a pinned download.'
 	@echo 'Prometheus is PROMETHEUS and PROMTOOL if given, else those on PATH, else Debian'"'"'s package, unpacked into .prometheus/.'
 
@@ -37,6 +39,13 @@ run: build envoy ## serves the same example until Ctrl-C, and prints curl comman
 observe: build envoy ## shows what Prometheus tells of the filter, and the alerts that it raises; RUN=1 keeps serving until Ctrl-C
 	@$(WITH) $(PYTHON) examples/observability/observe.py $(if $(RUN),--run)
 
+ratelimit: build envoy limiter ## shows limits for each identity, over two Envoys that share one rate-limit service; RUN=1 serves until Ctrl-C
+	@$(WITH) $(PYTHON) examples/global-rate-limit/fleet.py $(if $(RUN),--run)
+
+# The rate-limit service of that example, on the crate that is inside of Limitador.
+limiter: toolchain
+	cargo build --locked --manifest-path tests/ratelimit-service/Cargo.toml --target-dir "$(LIMITER)"
+
 build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
 	cargo build --release --locked --lib --target wasm32-wasip1
 	$(PYTHON) envoy/trim.py $(OUT)/wasm32-wasip1/release/claimgate.wasm $(OUT)/claimgate.trimmed.wasm
@@ -44,7 +53,7 @@ build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the com
 	cargo build --profile native --locked --bin claimgate
 	$(call put,$(OUT)/native/claimgate,dist/claimgate)
 
-test: build envoy ## every test: units, the filter in a real Envoy, the documentation, the metrics in a real Prometheus
+test: build envoy limiter ## every test: units, the filter in a real Envoy, the documentation, the metrics in a real Prometheus
 	cargo build --profile native --locked --package claimgate-host-test --target wasm32-wasip1
 	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
 	  cargo test --profile native --locked
@@ -52,6 +61,7 @@ test: build envoy ## every test: units, the filter in a real Envoy, the document
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
 	$(WITH) $(PYTHON) tests/docs/test_operations.py
 	$(WITH) $(PYTHON) tests/observability/test_observability.py
+	$(WITH) $(PYTHON) tests/ratelimit/test_ratelimit.py
 
 rules: ## checks the alerts for Prometheus and runs their tests, as `make test` does too
 	@promtool="$$($(PYTHON) examples/observability/fetch.py | tail -n 1)" && test -n "$$promtool" \
@@ -66,6 +76,7 @@ bench: measurers build ## writes BENCHMARKS.md: instructions, time and memory be
 lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are errors
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/ratelimit-service/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --package claimgate-host-test --target wasm32-wasip1 -- -D warnings

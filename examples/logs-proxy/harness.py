@@ -72,10 +72,11 @@ def replace(path, text):
 
 
 class Answer:
-    """A status, the refusal's code, the document that came back."""
+    """A status, the headers, the refusal's code, the document that came back."""
 
     def __init__(self, response):
         self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
         body = response.read()
         try:
             self.document = json.loads(body)
@@ -208,9 +209,9 @@ class World:
         finally:
             connection.close()
 
-    def ask(self, path, token=None, headers=(), method="GET"):
+    def ask(self, path, token=None, headers=(), method="GET", source=HOST):
         """One request on a connection of its own; the path goes out as it is written, and headers may repeat."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=10, source_address=(source, 0))
         try:
             connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
             if token:
