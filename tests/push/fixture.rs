@@ -88,13 +88,7 @@ impl Deployed {
         std::fs::read_to_string(&self.file).unwrap()
     }
 
-    /// The ids of the keys in the file, wherever they are, in order.
-    pub fn kids(&self) -> Vec<String> {
-        kids(&self.text())
-    }
-
     /// What tells whether the file was written.
-    #[cfg(unix)]
     pub fn identity(&self) -> (u64, std::time::SystemTime, String) {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = self.file.metadata().unwrap();

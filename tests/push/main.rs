@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+#[allow(dead_code, reason = "the end-to-end tests use all of it")]
 #[path = "../e2e/harness/certificate.rs"]
 mod certificate;
 #[allow(dead_code, reason = "the end-to-end tests use all of it")]

@@ -91,7 +91,7 @@ fn https_is_verified_and_not_left() {
         (provider.jwks(), None, "UnknownIssuer"),
         (provider.jwks(), Some(&other), ""),
         (provider.jwks(), Some(&empty), "no certificate in it"),
-        (by_address, Some(&authority), "NotValidForName"),
+        (by_address, Some(&authority), "not valid for name"),
         (provider.at("/off"), Some(&authority), "off `https`, which is not followed"),
         (
             plain.jwks().replace("localhost", "idp.example.com"),

@@ -88,3 +88,23 @@ impl Drop for Beside {
         let _ = std::fs::remove_file(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_what_somebody_else_wrote() {
+        let folder = std::env::temp_dir().join(format!("claimgate-put-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("file");
+        std::fs::write(&path, "edited").unwrap();
+        assert_eq!(put(&path, "old", "new"), Ok(false));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "edited");
+        assert_eq!(put(&path, "edited", "new"), Ok(true));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside");
+        assert!(put(&folder.join("none"), "", "").is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
