@@ -20,7 +20,6 @@ pub fn finish() -> MutexGuard<'static, ()> {
 /// # Errors
 /// Where it could not, and the file is as it was.
 pub fn put(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
-    let _writing = finish();
     let said = |error: std::io::Error| match error.kind() {
         ErrorKind::ReadOnlyFilesystem => format!(
             "`{}`: {error}: what Kubernetes mounts of a ConfigMap or a Secret cannot be written; push into a shared \
@@ -33,6 +32,7 @@ pub fn put(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
     // Other pushers wait here, and then find that the content changed. Where the file system has no locks, comparing
     // is all there is.
     let _locked = current.lock();
+    let _writing = finish();
     let metadata = current.metadata().map_err(said)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let beside = Beside::new(folder, path)?;

@@ -117,3 +117,13 @@ impl Report {
 fn id(kid: Option<&str>) -> String {
     kid.map_or("(no id)".to_owned(), |kid| kid.escape_debug().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_order_no_terminal_about() {
+        assert_eq!(id(Some("a\u{1b}[2J\n\u{202e}\u{9b}b")), "a\\u{1b}[2J\\n\\u{202e}\\u{9b}b");
+    }
+}
