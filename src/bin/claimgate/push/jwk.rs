@@ -232,41 +232,48 @@ mod tests {
         let oct = json!({"kty": "oct", "k": "AAAA"});
         use Entry::{Keep, Write};
         let noted = |key: &Value| Write(missed(key.clone(), NOW));
-        type Case<'a> = (&'a [Value], &'a [Value], u64, Vec<Entry>, [usize; 4], bool);
-        let cases: [Case<'_>; 15] = [
-            (&[a.clone()], &[a.clone()], 0, vec![Keep(0)], [0; 4], false),
+        type Case = (Vec<Value>, Vec<Value>, u64, Vec<Entry>, [usize; 4], bool);
+        let cases: [Case; 15] = [
+            (vec![a.clone()], vec![a.clone()], 0, vec![Keep(0)], [0; 4], false),
             (
-                &[a.clone(), b.clone()],
-                &[b.clone(), a.clone()],
+                vec![a.clone(), b.clone()],
+                vec![b.clone(), a.clone()],
                 0,
                 vec![Keep(0), Keep(1)],
                 [0; 4],
                 false,
             ),
-            (&[more], &[a.clone()], 0, vec![Keep(0)], [0; 4], false),
-            (&[], &[a.clone()], 0, vec![Write(a.clone())], [1, 0, 0, 0], true),
+            (vec![more], vec![a.clone()], 0, vec![Keep(0)], [0; 4], false),
+            (vec![], vec![a.clone()], 0, vec![Write(a.clone())], [1, 0, 0, 0], true),
             (
-                &[a.clone()],
-                &[a.clone(), b.clone(), b.clone()],
+                vec![a.clone()],
+                vec![a.clone(), b.clone(), b.clone()],
                 0,
                 vec![Keep(0), Write(b.clone())],
                 [1, 0, 0, 0],
                 true,
             ),
-            (&[a.clone()], &[other.clone()], 0, vec![Write(other)], [0, 1, 0, 0], true),
-            (&[a.clone()], &[b.clone()], 0, vec![Write(b.clone())], [1, 0, 0, 1], true),
-            (&[a.clone()], &[b.clone()], 60, vec![noted(&a), Write(b.clone())], [1, 0, 1, 0], true),
+            (vec![a.clone()], vec![other.clone()], 0, vec![Write(other)], [0, 1, 0, 0], true),
+            (vec![a.clone()], vec![b.clone()], 0, vec![Write(b.clone())], [1, 0, 0, 1], true),
             (
-                &[missed(a.clone(), "2026-11-25T13:59:01Z"), b.clone()],
-                &[b.clone()],
+                vec![a.clone()],
+                vec![b.clone()],
+                60,
+                vec![noted(&a), Write(b.clone())],
+                [1, 0, 1, 0],
+                true,
+            ),
+            (
+                vec![missed(a.clone(), "2026-11-25T13:59:01Z"), b.clone()],
+                vec![b.clone()],
                 60,
                 vec![Keep(0), Keep(1)],
                 [0, 0, 1, 0],
                 false,
             ),
             (
-                &[missed(a.clone(), "2026-11-25T13:59:00Z"), b.clone()],
-                &[b.clone()],
+                vec![missed(a.clone(), "2026-11-25T13:59:00Z"), b.clone()],
+                vec![b.clone()],
                 60,
                 vec![Keep(1)],
                 [0, 0, 0, 1],
@@ -274,24 +281,24 @@ mod tests {
             ),
             // The overlap is over, was made shorter, begins in the future, is nonsense.
             (
-                &[missed(a.clone(), "2026-11-25T13:59:59Z"), b.clone()],
-                &[b.clone()],
+                vec![missed(a.clone(), "2026-11-25T13:59:59Z"), b.clone()],
+                vec![b.clone()],
                 0,
                 vec![Keep(1)],
                 [0, 0, 0, 1],
                 true,
             ),
             (
-                &[missed(a.clone(), "2027-11-25T13:59:59Z"), b.clone()],
-                &[b.clone()],
+                vec![missed(a.clone(), "2027-11-25T13:59:59Z"), b.clone()],
+                vec![b.clone()],
                 60,
                 vec![noted(&a), Keep(1)],
                 [0, 0, 1, 0],
                 true,
             ),
             (
-                &[missed(a.clone(), "soon"), b.clone()],
-                &[b.clone()],
+                vec![missed(a.clone(), "soon"), b.clone()],
+                vec![b.clone()],
                 60,
                 vec![noted(&a), Keep(1)],
                 [0, 0, 1, 0],
@@ -299,18 +306,25 @@ mod tests {
             ),
             // It is listed again.
             (
-                &[missed(a.clone(), NOW)],
-                &[a.clone()],
+                vec![missed(a.clone(), NOW)],
+                vec![a.clone()],
                 60,
                 vec![Write(a.clone())],
                 [0, 1, 0, 0],
                 true,
             ),
             // What the filter does not use is no reason to write.
-            (&[oct, a.clone(), a.clone()], &[a.clone()], 60, vec![Keep(1)], [0, 0, 0, 2], false),
+            (
+                vec![oct, a.clone(), a.clone()],
+                vec![a.clone()],
+                60,
+                vec![Keep(1)],
+                [0, 0, 0, 2],
+                false,
+            ),
         ];
         for (case, (old, new, overlap, entries, told, changed)) in cases.into_iter().enumerate() {
-            let plan = planned(old, new, overlap);
+            let plan = planned(&old, &new, overlap);
             assert_eq!(plan.entries, entries, "case {case}");
             let got = [&plan.added, &plan.updated, &plan.kept, &plan.dropped].map(Vec::len);
             assert_eq!((got, plan.changed), (told, changed), "case {case}");
