@@ -108,7 +108,7 @@ impl Arguments {
             match (&new, &path) {
                 (Some(_), _) if self.dry_run => return Ok(report),
                 (Some(new), Some(path)) if !put::put(path, &old, new)? => continue,
-                (new, None) if !self.dry_run => print(new.as_deref().unwrap_or(&old)),
+                (new, None) if !self.dry_run => print(new.as_deref().unwrap_or(&old))?,
                 _ => {}
             }
             return Ok(report);
@@ -156,11 +156,12 @@ impl Arguments {
     }
 }
 
-/// The whole of a file on standard output.
-fn print(text: &str) {
+/// The whole of a file on standard output: a part of it is no configuration.
+fn print(text: &str) -> Result<(), Failure> {
     use std::io::Write as _;
-    // A reader that went away wants no more.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|error| format!("standard output: {error}"))
 }
 
 fn now() -> SystemTime {
