@@ -202,7 +202,7 @@ impl Remote {
         }
         let mut learnt = Learnt { recovered: self.failures > 0, ..Learnt::default() };
         if self.keys.is_empty() || self.document != fetched.body {
-            let (keys, skipped) = parse(fetched.body, self.source.algorithms, backend)?;
+            let (keys, skipped) = read_set(fetched.body, self.source.algorithms, backend)?;
             self.keys = keys;
             self.document = fetched.body.to_vec();
             learnt.changed = true;
@@ -240,7 +240,11 @@ fn early(time: i64, spread: f64) -> i64 {
     (time as f64 * (1.0 - spread.clamp(0.0, 1.0) / 4.0)) as i64
 }
 
-fn parse(
+/// Reads a key set as a provider publishes it: the keys that can be used, and those that cannot.
+///
+/// # Errors
+/// Where it is no key set, holds too many keys, or none that can be used.
+pub fn read_set(
     body: &[u8],
     algorithms: Option<AlgorithmSet>,
     backend: &dyn SignatureBackend,

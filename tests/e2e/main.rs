@@ -39,6 +39,7 @@ mod path_attacks;
 mod path_bypass;
 mod path_safety;
 mod placeholders;
+mod pushed_keys;
 mod refused_configurations;
 mod reload;
 mod remote_keys;

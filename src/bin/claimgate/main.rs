@@ -6,11 +6,14 @@ mod check;
 mod completions;
 mod document;
 mod explain;
+mod fetch;
 mod import;
+mod issuer;
 mod keys;
 mod lines;
 mod output;
 mod prose;
+mod push;
 mod routes;
 mod schema;
 mod table;
@@ -60,7 +63,10 @@ enum Verb {
         after_help = "Exit status: 0 all is carried over, 1 something was left out or is stricter, 2 cannot run."
     )]
     Import(import::Arguments),
-    /// Makes keys, and prints the public half of them.
+    /// Prints the block of an issuer for a configuration, from what its OpenID discovery document says.
+    #[command(after_help = issuer::STATUS)]
+    Issuer(issuer::Arguments),
+    /// Makes keys, prints the public half of them, and pushes a provider's into a configuration.
     #[command(subcommand)]
     Keys(keys::Verb),
     /// Runs policy tests: requests and claims, and what is to be decided.
@@ -93,7 +99,8 @@ fn main() -> ExitCode {
         Verb::Import(arguments) => import::run(&arguments, format),
         Verb::Routes(arguments) => routes::run(&arguments, format),
         Verb::Test(arguments) => testing::run(&arguments, format),
-        Verb::Keys(verb) => keys::run(&verb, format).map(|()| ExitCode::SUCCESS),
+        Verb::Issuer(arguments) => issuer::run(&arguments, format),
+        Verb::Keys(verb) => keys::run(&verb, format),
         Verb::Token(verb) => token::run(&verb, format).map(|()| ExitCode::SUCCESS),
         Verb::Schema(arguments) => {
             schema::run(&arguments, format);

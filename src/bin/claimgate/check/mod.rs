@@ -4,7 +4,7 @@
 mod clusters;
 mod envoy;
 mod istio;
-mod plugin;
+pub mod plugin;
 
 use crate::document::{self, Plugin, Runner};
 use crate::lines::Lines;
