@@ -1,6 +1,7 @@
 """Images of nothing but files of this machine: a program, the libraries that it loads, and what it reads."""
 
 import io
+import json
 import os
 import pathlib
 import re
@@ -35,7 +36,7 @@ def libraries(program):
 
 
 class Image:
-    """Files by their paths in the image; making it adds what programs need to run."""
+    """What is at each path of the image: the path of a file here, text as bytes, or where a link leads."""
 
     def __init__(self):
         self.files = {}
@@ -53,7 +54,7 @@ class Image:
 
     def python(self):
         """This machine's Python with its library, as /usr/local/bin/python3."""
-        home, library = sys.base_prefix, pathlib.Path(sysconfig.get_paths()["stdlib"])
+        library = pathlib.Path(sysconfig.get_paths()["stdlib"])
         real = os.path.realpath(os.path.join(sys.base_prefix, "bin", "python3"))
         self.program(real, real)
         for path in library.rglob("*"):
@@ -65,8 +66,8 @@ class Image:
                         self.files.update({each: each for each in libraries(str(path))})
                     except Missing:
                         del self.files[str(path)]
-        # Not a link: Python finds its library by where its binary is, unless it is told.
-        self.text("/usr/local/bin/python3", f"#!/bin/bash\nPYTHONHOME={home} exec {real} \"$@\"\n")
+        # Python finds its library by where its binary is, through links.
+        self.files["/usr/local/bin/python3"] = pathlib.PurePosixPath(real)
         return self.bash()
 
     def bash(self):
@@ -78,13 +79,17 @@ class Image:
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w") as archive:
             for at, source in sorted(self.files.items()):
-                data = source if isinstance(source, bytes) else pathlib.Path(source).read_bytes()
                 entry = tarfile.TarInfo(at.lstrip("/"))
+                if isinstance(source, pathlib.PurePosixPath):
+                    entry.type, entry.linkname = tarfile.SYMTYPE, str(source)
+                    archive.addfile(entry)
+                    continue
+                data = source if isinstance(source, bytes) else pathlib.Path(source).read_bytes()
                 entry.size, entry.mode = len(data), 0o755
                 archive.addfile(entry, io.BytesIO(data))
         change = ["--change", "ENV PATH=/usr/local/bin:/usr/bin:/bin"]
         if entrypoint:
-            change += ["--change", f'ENTRYPOINT ["{entrypoint}"]']
+            change += ["--change", f"ENTRYPOINT {json.dumps(entrypoint)}"]
         done = subprocess.run([docker, "import", *change, "-", tag], input=content.getvalue(), capture_output=True, check=False)
         if done.returncode != 0:
             raise Missing(f"`docker import` failed: {done.stderr.decode()}")
