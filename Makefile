@@ -58,6 +58,7 @@ test: build envoy ## every test: units, the filter in a real Envoy, the document
 	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
 	  cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
+	$(WITH) $(PYTHON) tests/docs/test_func_e.py
 	$(WITH) $(PYTHON) tests/observability/test_observability.py
 	$(WITH) $(PYTHON) tests/compose/test_compose.py
 
