@@ -7,6 +7,7 @@ import datetime
 import json
 import pathlib
 import re
+import signal
 import socketserver
 import sys
 import threading
@@ -71,6 +72,8 @@ def main():
     socketserver.ThreadingTCPServer.daemon_threads = True
     syslog = socketserver.ThreadingTCPServer(("", int(options["syslog.listenAddr.tcp"].lstrip(":"))), Syslog)
     server = ThreadingHTTPServer(("", int(options["httpListenAddr"].lstrip(":"))), Query)
+    # The first process of a container ends by no signal that it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     syslog.file = server.file = file
     threading.Thread(target=syslog.serve_forever, daemon=True).start()
     server.serve_forever()

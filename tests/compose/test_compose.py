@@ -11,6 +11,7 @@ import pathlib
 import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -209,6 +210,8 @@ class Compose(unittest.TestCase):
 
 
 def main():
+    # What was started is cleaned up, however this ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     answers, said = engine()
     if not answers:
         print(f"compose: NOT RUN: no Docker engine for Linux answers here ({said}). {FILE.relative_to(ROOT)} was not tried.")

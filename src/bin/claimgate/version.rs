@@ -70,7 +70,9 @@ fn told(module: &[u8]) -> Result<String, &'static str> {
             }
         }
     }
-    Err("the module does not tell its version: it is not Claimgate, or was not built by `make build`")
+    Err(
+        "the module does not tell its version: it is not Claimgate, or was not built by `make build`",
+    )
 }
 
 /// What its length stands before, and what is behind it.
