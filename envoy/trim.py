@@ -70,9 +70,9 @@ def named(name):
 
 def told(manifest):
     """Custom sections that say what the module is."""
-    package = manifest.split("\n[", 2)[0 if manifest.startswith("[package]") else 1]
+    package = re.search(r"^\[package\]\n(.*?)^\[", manifest, re.M | re.S)
     for name, key in TOLD.items():
-        found = re.search(rf'^{key} = "([^"\\]+)"$', package, re.M)
+        found = package and re.search(rf'^{key} = "([^"\\]+)"$', package[1], re.M)
         if not found:
             sys.exit(f"trim.py: Cargo.toml has no line `{key} = \"...\"` under [package]")
         yield section(CUSTOM_SECTION, named(name) + found[1].encode())
