@@ -27,8 +27,13 @@ sys.dont_write_bytecode = True
 from harness import World, claimgate, envoy_command, product  # noqa: E402
 
 SECRET = base64.b64encode(bytes(range(32))).decode()
-# In the format of rate-limit services: tests/ratelimit has them run and read.
-OF_OTHERS = {ROOT / "examples" / "global-rate-limit" / name for name in ("limitador/limits.yaml", "ratelimit/config.yaml")}
+# What Envoy does not load: rate-limit services and docker compose do, which tests/ratelimit and tests/compose run.
+OF_OTHERS = {
+    ROOT / "examples" / name
+    for name in (
+        "global-rate-limit/limitador/limits.yaml", "global-rate-limit/ratelimit/config.yaml", "logs-proxy/docker-compose.yaml"
+    )
+}  # fmt: skip
 CONFIGURATIONS = sorted({*(ROOT / "envoy").rglob("*.yaml"), *(ROOT / "examples").rglob("*.yaml")} - OF_OTHERS)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 EVERY_DOCUMENT = sorted({*DOCUMENTS, *(ROOT / "docs").rglob("*.md")})

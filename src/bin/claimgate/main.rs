@@ -19,6 +19,7 @@ mod schema;
 mod table;
 mod testing;
 mod token;
+mod version;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::{Finding, Format};
@@ -81,6 +82,9 @@ enum Verb {
     Schema(schema::Arguments),
     /// Prints what completes this command line in a shell.
     Completions(completions::Arguments),
+    /// Prints the version of this command line, and of a built filter.
+    #[command(after_help = version::STATUS)]
+    Version(version::Arguments),
 }
 
 /// Why a verb could not do its work: one sentence in lower case.
@@ -106,6 +110,7 @@ fn main() -> ExitCode {
             schema::run(&arguments, format);
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Version(arguments) => version::run(&arguments, format),
         Verb::Completions(arguments) => {
             completions::run(&arguments, &mut Arguments::command());
             Ok(ExitCode::SUCCESS)
