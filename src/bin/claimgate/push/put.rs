@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use std::fs::{File, Metadata, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ pub fn put(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
     let _writing = finish();
     let metadata = current.metadata().map_err(said)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    let beside = Beside::new(folder, path)?;
+    let beside = Beside::new(folder, path);
     beside.fill(new, &metadata).map_err(said)?;
     if std::fs::read_to_string(path).map_err(said)? != old {
         return Ok(false);
@@ -50,12 +51,11 @@ pub fn put(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
 struct Beside(PathBuf);
 
 impl Beside {
-    fn new(folder: &Path, path: &Path) -> Result<Self, Failure> {
+    fn new(folder: &Path, path: &Path) -> Self {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = folder.join(format!(".{name}.{}", std::process::id()));
-        // Left by a process of this number that was killed.
-        let _ = std::fs::remove_file(&beside);
-        Ok(Self(beside))
+        // Not the process's number: in containers that share a volume each is the first.
+        let chance = RandomState::new().hash_one(path);
+        Self(folder.join(format!(".{name}.{chance:016x}")))
     }
 
     fn fill(&self, content: &str, like: &Metadata) -> std::io::Result<()> {
