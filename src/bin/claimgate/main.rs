@@ -11,11 +11,13 @@ mod keys;
 mod lines;
 mod output;
 mod prose;
+mod render;
 mod routes;
 mod schema;
 mod table;
 mod testing;
 mod token;
+mod yaml;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::{Finding, Format};
@@ -63,6 +65,9 @@ enum Verb {
     /// Makes keys, and prints the public half of them.
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// Writes the deployment manifest around a configuration: for Envoy, for Istio, for Envoy Gateway.
+    #[command(subcommand, after_help = "Exit status: 0 written, 2 refused.")]
+    Render(render::Verb),
     /// Runs policy tests: requests and claims, and what is to be decided.
     #[command(
         after_help = "Exit status: 0 all hold, 1 some fail or too little is covered, 2 cannot run."
@@ -91,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Explain(arguments) => explain::run(&arguments, format),
         Verb::Import(arguments) => import::run(&arguments, format),
+        Verb::Render(verb) => render::run(&verb, format).map(|()| ExitCode::SUCCESS),
         Verb::Routes(arguments) => routes::run(&arguments, format),
         Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Keys(verb) => keys::run(&verb, format).map(|()| ExitCode::SUCCESS),

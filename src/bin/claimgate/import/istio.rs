@@ -7,7 +7,7 @@ use super::issuers::{self, Carried, Issuer, Issuers};
 use super::istio_rules;
 use super::policy::{Ask, Formula, Policy, Without};
 use super::source::{Document, Object, seconds};
-use super::write::Node;
+use crate::yaml::Node;
 use crate::Failure;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};

@@ -24,7 +24,6 @@ mod regex;
 mod routes;
 mod source;
 mod text;
-mod write;
 
 use crate::output::Format;
 use crate::{Failure, read};
@@ -32,7 +31,7 @@ use finding::{At, Findings};
 use serde_json::{Value, json};
 use source::Document;
 use std::process::ExitCode;
-use write::Node;
+use crate::yaml::Node;
 
 #[derive(clap::Args)]
 pub struct Arguments {
