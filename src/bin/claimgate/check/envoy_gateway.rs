@@ -34,7 +34,9 @@ pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
     let holds = |document: &&Value| {
         is_kind(document, "EnvoyExtensionPolicy")
             && plugins.iter().any(|plugin| match plugin.runner {
-                Runner::EnvoyGateway(wasm) => of(document).iter().any(|own| std::ptr::eq(own, wasm)),
+                Runner::EnvoyGateway(wasm) => {
+                    of(document).iter().any(|own| std::ptr::eq(own, wasm))
+                }
                 Runner::None | Runner::Envoy(_) | Runner::Istio { .. } => false,
             })
     };
@@ -65,7 +67,10 @@ fn extension(wasm: &Value, place: &Place, notes: &mut Vec<Note>) {
     for source in ["image", "http"] {
         let Some(source_of) = code.get(source) else { continue };
         let pinned = source_of.get("sha256").is_some()
-            || source_of.get("url").and_then(Value::as_str).is_some_and(|url| url.contains("@sha256:"));
+            || source_of
+                .get("url")
+                .and_then(Value::as_str)
+                .is_some_and(|url| url.contains("@sha256:"));
         if !pinned {
             notes.push(Note::warning(
                 &place.key("code").key(source).key("url"),

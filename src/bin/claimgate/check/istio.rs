@@ -14,7 +14,7 @@ pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
         extension(spec, &plugin.place.key("spec"), &mut notes);
         module(wasm, inside, &mut notes);
         let Ok(configuration) = &plugin.configuration else { continue };
-        if let Some(inside) = client_address(configuration) {
+        if let Some(inside) = client_address(configuration).filter(|_| !names_gateway(spec)) {
             notes.push(Note {
                 place: join(&written(&plugin.inside), &inside),
                 ..Note::warning(
@@ -38,8 +38,7 @@ fn extension(spec: &Value, place: &Place, notes: &mut Vec<Note>) {
              may have forged",
         ));
     }
-    let targets = items(spec, "targetRefs").iter().chain(spec.get("targetRef"));
-    let gateway = targets.clone().any(|target| is_kind(target, "Gateway"));
+    let gateway = names_gateway(spec);
     for (index, one) in items(spec, "match").iter().enumerate() {
         let place = place.key("match").index(index).key("mode");
         let mode = one.get("mode").and_then(Value::as_str);
@@ -57,6 +56,12 @@ fn extension(spec: &Value, place: &Place, notes: &mut Vec<Note>) {
             ));
         }
     }
+}
+
+/// Whether the filter stands in a gateway, for which Istio sets `use_remote_address`.
+fn names_gateway(spec: &Value) -> bool {
+    let mut targets = items(spec, "targetRefs").iter().chain(spec.get("targetRef"));
+    targets.any(|target| is_kind(target, "Gateway"))
 }
 
 /// What is loaded.

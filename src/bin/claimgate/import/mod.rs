@@ -26,12 +26,12 @@ mod source;
 mod text;
 
 use crate::output::Format;
+use crate::yaml::Node;
 use crate::{Failure, read};
 use finding::{At, Findings};
 use serde_json::{Value, json};
 use source::Document;
 use std::process::ExitCode;
-use crate::yaml::Node;
 
 #[derive(clap::Args)]
 pub struct Arguments {

@@ -66,7 +66,10 @@ pub fn clusters(source: &Source) -> Result<BTreeMap<String, Destination>, Failur
             wrong.get_or_insert_with(|| source.refuse(&place.key(member), &why));
         };
         let Some(destination) = Destination::parse(url) else {
-            return refuse("url", "no host to connect to: expected `https://idp.example.com/jwks.json`".into());
+            return refuse(
+                "url",
+                "no host to connect to: expected `https://idp.example.com/jwks.json`".into(),
+            );
         };
         if !destination.tls && !destination.is_near() {
             refuse(
@@ -80,7 +83,10 @@ pub fn clusters(source: &Source) -> Result<BTreeMap<String, Destination>, Failur
             && other != destination
         {
             let (a, b) = (other.host, destination.host);
-            refuse("cluster", format!("`{cluster}` would lead to `{a}` and to `{b}`: name two clusters"));
+            refuse(
+                "cluster",
+                format!("`{cluster}` would lead to `{a}` and to `{b}`: name two clusters"),
+            );
         }
     });
     wrong.map_or(Ok(found), Err)

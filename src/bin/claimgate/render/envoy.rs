@@ -91,7 +91,10 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     }
     .text();
     proof::hold(&own, &source.value, form)?;
-    notes.push(format!("The filter with its configuration is in {}, which Envoy watches.", super::quoted(pushed)));
+    notes.push(format!(
+        "The filter with its configuration is in {}, which Envoy watches.",
+        super::quoted(pushed)
+    ));
     let text = Manifest { notes, documents: vec![bootstrap] }.text();
     let folder = Path::new(arguments.out.as_deref().unwrap_or("."));
     std::fs::create_dir_all(folder).map_err(|error| format!("`{}`: {error}", folder.display()))?;
@@ -162,7 +165,9 @@ fn discovery(pushed: &str) -> Result<(Node, &Path), Failure> {
     };
     let folder = folder.to_str().filter(|folder| !folder.is_empty()).unwrap_or(".");
     if name == "envoy.yaml" {
-        return Err(format!("`--pushed {pushed}`: the bootstrap is `envoy.yaml`: name it otherwise"));
+        return Err(format!(
+            "`--pushed {pushed}`: the bootstrap is `envoy.yaml`: name it otherwise"
+        ));
     }
     let filter = node!({
         "name": "claimgate",
@@ -199,20 +204,30 @@ fn bootstrap(
     all.extend(clusters.iter().map(|(name, to)| cluster(name, to, &arguments.ca)));
     members([
         // Envoy asks for one where configuration is pushed.
-        ("node", arguments.pushed.as_ref().map(|_| {
-            node!({ "id": source.name.as_str(), "cluster": source.name.as_str() })
-        })),
-        ("static_resources", Some(node!({
-            "listeners": node!([node!({
-                "name": "edge",
-                "address": address(&arguments.listen.ip().to_string(), arguments.listen.port()),
-                "filter_chains": node!([chain]),
-            })]),
-            "clusters": Node::List(all),
-        }))),
-        ("admin", Some(node!({
-            "address": address(&arguments.admin.ip().to_string(), arguments.admin.port()),
-        }))),
+        (
+            "node",
+            arguments
+                .pushed
+                .as_ref()
+                .map(|_| node!({ "id": source.name.as_str(), "cluster": source.name.as_str() })),
+        ),
+        (
+            "static_resources",
+            Some(node!({
+                "listeners": node!([node!({
+                    "name": "edge",
+                    "address": address(&arguments.listen.ip().to_string(), arguments.listen.port()),
+                    "filter_chains": node!([chain]),
+                })]),
+                "clusters": Node::List(all),
+            })),
+        ),
+        (
+            "admin",
+            Some(node!({
+                "address": address(&arguments.admin.ip().to_string(), arguments.admin.port()),
+            })),
+        ),
         ("stats_config", Some(node!({ "stats_tags": stats_tags() }))),
     ])
 }
@@ -315,12 +330,15 @@ fn cluster(name: &str, to: &Destination, ca: &str) -> Node {
         ("name", Some(name.into())),
         ("type", Some(kind.into())),
         ("connect_timeout", Some("2s".into())),
-        ("load_assignment", Some(node!({
-            "cluster_name": name,
-            "endpoints": node!([node!({ "lb_endpoints": node!([node!({
-                "endpoint": node!({ "address": address(&to.host, to.port) }),
-            })]) })]),
-        }))),
+        (
+            "load_assignment",
+            Some(node!({
+                "cluster_name": name,
+                "endpoints": node!([node!({ "lb_endpoints": node!([node!({
+                    "endpoint": node!({ "address": address(&to.host, to.port) }),
+                })]) })]),
+            })),
+        ),
         ("transport_socket", tls),
     ])
 }

@@ -78,7 +78,10 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
 /// What an operator has to know of the manifest.
 fn notes(arguments: &Arguments, source: &Source) -> Vec<String> {
     let mut notes = Vec::new();
-    notes.extend(variables_note(source, "Envoy's container (`envoyDeployment.container.env` of the EnvoyProxy resource)"));
+    notes.extend(variables_note(
+        source,
+        "Envoy's container (`envoyDeployment.container.env` of the EnvoyProxy resource)",
+    ));
     if let Some(gateway) = &arguments.gateway {
         notes.push(format!(
             "An EnvoyExtensionPolicy that names a route of `{gateway}` takes this one's place there, and the filter \

@@ -134,14 +134,16 @@ fn extension(arguments: &Arguments, module: &Module, source: &Source, value: &Va
         let labels = labels.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
         node!({ "matchLabels": Node::Map(labels.collect()) })
     };
-    let pods = [&arguments.selector, &arguments.gateway_selector].into_iter().find(|own| !own.is_empty());
+    let pods =
+        [&arguments.selector, &arguments.gateway_selector].into_iter().find(|own| !own.is_empty());
     let targets = arguments.gateway.as_deref().map(|name| {
         node!([node!({ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name })])
     });
     // Without it a sidecar's own requests would be judged too.
     let incoming = (!arguments.selector.is_empty()).then(|| node!([node!({ "mode": "SERVER" })]));
     let priority = arguments.priority.map(|priority| json!(priority).into());
-    let env = source.variables.iter().map(|name| node!({ "name": name.as_str(), "valueFrom": "HOST" }));
+    let env =
+        source.variables.iter().map(|name| node!({ "name": name.as_str(), "valueFrom": "HOST" }));
     let env: Vec<Node> = env.collect();
     let url = match module.kind {
         Kind::Image => format!("oci://{}", module.url),

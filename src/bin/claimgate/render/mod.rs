@@ -82,7 +82,9 @@ impl Manifest {
     /// The text, which names the command that made it.
     fn text(&self) -> String {
         let mut text = format!("# Made by: {}\n", command());
-        text.push_str("# Change the configuration and make this file again, rather than this file.\n");
+        text.push_str(
+            "# Change the configuration and render again: what is changed here is lost.\n",
+        );
         for note in &self.notes {
             text.push_str(&format!("#\n# {}\n", wrapped(note)));
         }
@@ -163,7 +165,10 @@ fn wrapped(note: &str) -> String {
 fn variables_note(source: &Source, whose: &str) -> Option<String> {
     let names: Vec<&str> = source.variables.iter().map(String::as_str).collect();
     (!names.is_empty()).then(|| {
-        format!("{whose} needs these variables in its environment, or the filter refuses to load: {}.", names.join(", "))
+        format!(
+            "{whose} needs these variables in its environment, or the filter refuses to load: {}.",
+            names.join(", ")
+        )
     })
 }
 
@@ -191,7 +196,10 @@ fn check_name(name: &str) -> Result<(), Failure> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
     let ends = |end: Option<&u8>| end.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
-    let holds = name.len() <= 253 && bytes.iter().all(|b| plain(*b)) && ends(bytes.first()) && ends(bytes.last());
+    let holds = name.len() <= 253
+        && bytes.iter().all(|b| plain(*b))
+        && ends(bytes.first())
+        && ends(bytes.last());
     if holds { Ok(()) } else { Err(format!("`{}`: not a name of Kubernetes", name.escape_debug())) }
 }
 

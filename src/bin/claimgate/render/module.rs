@@ -4,6 +4,7 @@ use crate::Failure;
 
 /// Where the filter comes from.
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Arguments {
     /// The filter: an image, `oci://registry.example.com/claimgate:0.1.0`, or a file, `https://example.com/claimgate.wasm`.
     #[arg(long, value_name = "URL")]
@@ -57,7 +58,10 @@ impl Arguments {
         let named = url.split_once("@sha256:").map(|(_, hex)| hex);
         for hex in sha256.iter().chain(&named) {
             if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-                return Err(format!("`{}`: a digest is 64 digits of lower-case hexadecimal", hex.escape_debug()));
+                return Err(format!(
+                    "`{}`: a digest is 64 digits of lower-case hexadecimal",
+                    hex.escape_debug()
+                ));
             }
         }
         if let (Some(one), Some(other)) = (sha256, named)

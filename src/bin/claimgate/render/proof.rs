@@ -58,7 +58,8 @@ pub fn inexact(value: &Value, place: &Place, form: Form) -> Option<Place> {
 
 /// Reads a manifest back, and compares with what was to be written.
 pub fn hold(text: &str, want: &Value, form: Form) -> Result<(), Failure> {
-    let broken = |why: String| format!("what was rendered does not say what its source says: {why}");
+    let broken =
+        |why: String| format!("what was rendered does not say what its source says: {why}");
     let found = document::configurations(text).map_err(broken)?;
     let [found] = found.as_slice() else {
         return Err(broken(format!("configurations: {}", found.len())));
@@ -103,7 +104,9 @@ fn part(value: &Value) -> prost_types::Value {
         Value::Bool(value) => Kind::BoolValue(*value),
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or(f64::NAN)),
         Value::String(text) => Kind::StringValue(text.clone()),
-        Value::Array(items) => Kind::ListValue(ListValue { values: items.iter().map(part).collect() }),
+        Value::Array(items) => {
+            Kind::ListValue(ListValue { values: items.iter().map(part).collect() })
+        }
         Value::Object(_) => Kind::StructValue(message(value)),
     };
     prost_types::Value { kind: Some(kind) }
@@ -116,16 +119,36 @@ mod tests {
 
     #[test]
     fn a_difference_is_found() {
-        let plugin = |config: &Value| json!({"kind": "WasmPlugin", "spec": {"pluginConfig": config}}).to_string();
+        let plugin = |config: &Value| {
+            json!({"kind": "WasmPlugin", "spec": {"pluginConfig": config}}).to_string()
+        };
         let config = json!({"routes": [{"name": "a", "n": 1.0, "m": 9_007_199_254_740_991_i64, "t": "1", "f": 0.1}]});
         let cases = [
             (config.clone(), None),
-            (json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_991_i64, "t": "1", "f": 0.1}]}), None),
-            (json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_991_i64, "t": 1, "f": 0.1}]}), Some("routes[0].t")),
-            (json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_990_i64, "t": "1", "f": 0.1}]}), Some("routes[0].m")),
-            (json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_991_i64, "t": "1"}]}), Some("routes[0]")),
-            (json!({"routes": [{"name": "a", "n": 1, "x": 2, "t": "1", "f": 0.1}]}), Some("routes[0].m")),
-            (json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_993_i64, "t": "1", "f": 0.1}]}), Some("2^53")),
+            (
+                json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_991_i64, "t": "1", "f": 0.1}]}),
+                None,
+            ),
+            (
+                json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_991_i64, "t": 1, "f": 0.1}]}),
+                Some("routes[0].t"),
+            ),
+            (
+                json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_990_i64, "t": "1", "f": 0.1}]}),
+                Some("routes[0].m"),
+            ),
+            (
+                json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_991_i64, "t": "1"}]}),
+                Some("routes[0]"),
+            ),
+            (
+                json!({"routes": [{"name": "a", "n": 1, "x": 2, "t": "1", "f": 0.1}]}),
+                Some("routes[0].m"),
+            ),
+            (
+                json!({"routes": [{"name": "a", "n": 1, "m": 9_007_199_254_740_993_i64, "t": "1", "f": 0.1}]}),
+                Some("2^53"),
+            ),
         ];
         for (written, want) in cases {
             match (hold(&plugin(&written), &config, Form::Struct), want) {
@@ -135,7 +158,8 @@ mod tests {
             }
         }
         let numbers = json!({"a": [1, 9_007_199_254_740_992_i64, u64::MAX]});
-        let first = |form| inexact(&numbers, &Place::default(), form).map(|place| place.to_string());
+        let first =
+            |form| inexact(&numbers, &Place::default(), form).map(|place| place.to_string());
         assert_eq!(first(Form::Struct).as_deref(), Some("a[1]"));
         assert_eq!(first(Form::Kept).as_deref(), Some("a[2]"));
         assert_eq!(first(Form::Text), None);

@@ -36,7 +36,8 @@ impl Source {
     /// Reads the one configuration of a file.
     pub fn read(file: &str) -> Result<Self, Failure> {
         let text = read(file)?;
-        let mut found = document::configurations(&text).map_err(|why| format!("`{file}`: {why}"))?;
+        let mut found =
+            document::configurations(&text).map_err(|why| format!("`{file}`: {why}"))?;
         let (Some(one), true) = (found.pop(), found.is_empty()) else {
             return Err(format!("`{file}`: several configurations in it: render a file with one"));
         };
@@ -67,7 +68,8 @@ impl Source {
     /// What `check` would warn of.
     pub fn warnings(&self) -> Vec<Finding> {
         let each = self.warnings.iter();
-        each.map(|one| warning(&self.file, join(&self.place, &one.place), one.reason.clone())).collect()
+        each.map(|one| warning(&self.file, join(&self.place, &one.place), one.reason.clone()))
+            .collect()
     }
 
     /// The places of secrets that are not taken from the environment.
@@ -130,15 +132,17 @@ fn find<'n>(node: &'n Node, value: &Value) -> Option<&'n Node> {
 fn order(value: &Value, like: Option<&Node>) -> Node {
     match (value, like) {
         (Value::Object(own), Some(Node::Map(like))) => {
-            let known = |name: &str| like.iter().find(|(other, _)| other == name).map(|(_, node)| node);
-            let first = like.iter().filter_map(|(name, node)| Some((name, own.get(name)?, Some(node))));
+            let known =
+                |name: &str| like.iter().find(|(other, _)| other == name).map(|(_, node)| node);
+            let first =
+                like.iter().filter_map(|(name, node)| Some((name, own.get(name)?, Some(node))));
             let rest = own.iter().filter(|(name, _)| known(name).is_none());
             let all = first.chain(rest.map(|(name, value)| (name, value, None)));
             Node::Map(all.map(|(name, value, like)| (name.clone(), order(value, like))).collect())
         }
-        (Value::Array(own), Some(Node::List(like))) => {
-            Node::List(own.iter().enumerate().map(|(index, item)| order(item, like.get(index))).collect())
-        }
+        (Value::Array(own), Some(Node::List(like))) => Node::List(
+            own.iter().enumerate().map(|(index, item)| order(item, like.get(index))).collect(),
+        ),
         (value, _) => Node::from(value.clone()),
     }
 }
@@ -156,13 +160,18 @@ fn names_under(value: &Value, member: &str) -> Vec<(String, bool)> {
     found
 }
 
-/// What loads in a secret's place: a signing key, or text that is long enough and base64 too.
+/// What loads in a secret's place: a signing key, or random text that is base64 too.
 fn stand_in(sign: Option<&(String, bool)>) -> Option<String> {
     use base64::Engine as _;
-    let Some((_, base64)) = sign else { return Some("A".repeat(96)) };
-    let key = keys::make("EdDSA", Some("stand-in")).ok()?;
-    let encode = |key| base64::engine::general_purpose::STANDARD.encode(key);
-    Some(if *base64 { encode(key) } else { key })
+    let key = keys::make(if sign.is_some() { "EdDSA" } else { "HS512" }, Some("stand-in")).ok()?;
+    match sign {
+        Some((_, true)) => Some(base64::engine::general_purpose::STANDARD.encode(key)),
+        Some((_, false)) => Some(key),
+        None => {
+            let key: Value = serde_json::from_str(&key).ok()?;
+            key.get("k").and_then(Value::as_str).map(str::to_owned)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +184,9 @@ mod tests {
         let schema = serde_json::to_value(claimgate::config::schema::schema()).unwrap();
         let mut names = BTreeSet::new();
         document::walk(&schema, &Place::default(), &mut |value, _| {
-            for (name, property) in value.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            for (name, property) in
+                value.get("properties").and_then(Value::as_object).into_iter().flatten()
+            {
                 if property.to_string().contains("/Secret\"") {
                     names.insert(name.clone());
                 }
