@@ -42,6 +42,7 @@ mod placeholders;
 mod refused_configurations;
 mod reload;
 mod remote_keys;
+mod rendered;
 mod responses;
 mod routes;
 mod secrecy;

@@ -88,6 +88,12 @@ fn notes(arguments: &Arguments, source: &Source) -> Vec<String> {
              with it: let nobody but its operators make one."
         ));
     }
+    if let Some(route) = &arguments.http_route {
+        notes.push(format!(
+            "Only what Envoy sends by `{route}` passes the filter: on other routes nobody takes identity headers \
+             away from what a client sent."
+        ));
+    }
     notes
 }
 

@@ -3,6 +3,7 @@
 //! What is written is read back as the host would read it, and compared with the source ([`proof`]); what a host cannot
 //! say is refused, with what to do instead.
 
+mod bootstrap;
 mod destination;
 mod envoy;
 mod envoy_gateway;
