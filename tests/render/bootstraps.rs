@@ -44,16 +44,23 @@ fn envoy_takes_every_bootstrap() {
     fractions["conditions"]["senior"] = json!({"claim": "level", "equals": 2.5});
     let mut large = everything();
     large["conditions"]["senior"] = json!({"claim": "level", "equals": u64::MAX});
-    let mut named = everything();
+    // Beyond 32 bits Envoy makes text of an integer in YAML.
+    let small = |n: i64| {
+        let mut configuration = everything();
+        configuration["conditions"]["senior"] = json!({"claim": "level", "at_least": n});
+        configuration
+    };
+    let mut named = small(i32::MIN.into());
     named["name"] = json!("claimgate");
     let cases = [
         (
             "plain",
-            everything(),
+            small(i32::MAX.into()),
             "--listen 127.0.0.1:0 --admin 127.0.0.1:0",
             "Struct",
             "claimgate-all_of-it",
         ),
+        ("wide", small(i64::from(i32::MAX) + 1), "", "StringValue", "claimgate-all_of-it"),
         ("fractions", fractions, "", "StringValue", "claimgate-all_of-it"),
         ("large", large, "--trusted-hops 2", "StringValue", "claimgate-all_of-it"),
         ("named", named, "--listen [::1]:0", "Struct", "claimgate"),

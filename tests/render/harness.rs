@@ -106,7 +106,7 @@ pub fn everything() -> Value {
                 ],
             },
             "partner": {
-                "issuer": "https://login.partner.example", "any_audience": true,
+                "issuer": "https://login.partner.example", "audiences": ["api"],
                 "keys": [{"remote": {"cluster": "partner", "url": "https://login.partner.example:8443/jwks"}}],
             },
             "jobs": {

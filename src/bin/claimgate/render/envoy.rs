@@ -8,7 +8,6 @@ use super::{Common, Manifest, members, node, put, replace, variables_note};
 use crate::Failure;
 use crate::output::Format;
 use crate::yaml::Node;
-use claimgate::config::Place;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -62,10 +61,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
             source.file
         ));
     }
-    let form = match proof::inexact(&source.value, &Place::default(), Form::Struct) {
-        None if !has_fraction(&source.value) => Form::Struct,
-        None | Some(_) => Form::Text,
-    };
+    let form = if becomes_text(&source.value) { Form::Text } else { Form::Struct };
     let wasm = wasm(arguments, &source, form);
     let mut notes = Vec::new();
     notes.extend(variables_note(&source, "Envoy"));
@@ -107,12 +103,15 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Envoy makes text of a fraction in its own YAML, so that one goes in JSON.
-fn has_fraction(value: &Value) -> bool {
+/// Whether Envoy would make text of a number: of a fraction, and of an integer beyond 32 bits, in its own YAML. Such a
+/// configuration goes as JSON.
+fn becomes_text(value: &Value) -> bool {
     match value {
-        Value::Number(number) => number.is_f64(),
-        Value::Array(items) => items.iter().any(has_fraction),
-        Value::Object(members) => members.values().any(has_fraction),
+        Value::Number(number) => {
+            number.as_i64().is_none_or(|number| i32::try_from(number).is_err())
+        }
+        Value::Array(items) => items.iter().any(becomes_text),
+        Value::Object(members) => members.values().any(becomes_text),
         Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
 }

@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "wasmplugin")]
     api: Api,
     /// The place among other extensions of the same phase: the highest comes first.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
     /// The authorities that certify key servers, as the proxy finds them.
     #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]

@@ -119,15 +119,17 @@ fn replace(file: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| format!("`{}`: {error}", file.display()))
 }
 
-/// What was asked for, as a shell takes it, but for where it is written to.
+/// What was asked for, as a shell takes it, but for what makes no difference to the text.
 fn command() -> String {
+    const ASIDE: [&str; 3] = ["--out", "--format", "--color"];
     let mut words = vec!["claimgate".to_owned()];
     let mut arguments = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     while let Some(word) = arguments.next() {
-        match word.as_str() {
-            "--out" => drop(arguments.next()),
-            word if word.starts_with("--out=") => {}
-            word => words.push(quoted(word)),
+        let name = word.split('=').next().unwrap_or_default();
+        if !ASIDE.contains(&name) {
+            words.push(quoted(&word));
+        } else if name == word {
+            arguments.next();
         }
     }
     words.join(" ")
