@@ -126,4 +126,6 @@ fn keys_come_from_nobody_with_a_certificate_for_another_name() {
     let request = Request::get("/a").bearer(claims().sign(&key));
     let (status, problem) = ask(&envoy, &request);
     assert_eq!((status, problem["code"].as_str()), (503, Some("keys_unavailable")));
+    let refused = envoy.admin("/stats?filter=cluster.idp.ssl.fail_verify_san");
+    assert!(!refused.trim_end().ends_with(": 0") && refused.contains(": "), "{refused}");
 }

@@ -138,7 +138,12 @@ fn downstream_tls(arguments: &Arguments) -> Option<Node> {
 
 /// A cluster that leads there; with TLS, only to who has a certificate for that very name.
 fn cluster(name: &str, to: &Destination, ca: &str) -> Node {
-    let kind = if to.address().is_some() { "STATIC" } else { "STRICT_DNS" };
+    // The service is spread over all of its addresses; of a key server's, IPv4 and IPv6, one that answers is enough.
+    let (kind, family) = match (to.address(), name) {
+        (Some(_), _) => ("STATIC", None),
+        (None, UPSTREAM) => ("STRICT_DNS", Some("V4_PREFERRED")),
+        (None, _) => ("LOGICAL_DNS", Some("ALL")),
+    };
     let tls = to.tls.then(|| {
         let san_type = if to.address().is_some() { "IP_ADDRESS" } else { "DNS" };
         let context = members([
@@ -157,6 +162,7 @@ fn cluster(name: &str, to: &Destination, ca: &str) -> Node {
     members([
         ("name", Some(name.into())),
         ("type", Some(kind.into())),
+        ("dns_lookup_family", family.map(Node::from)),
         ("connect_timeout", Some("2s".into())),
         (
             "load_assignment",
