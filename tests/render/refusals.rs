@@ -159,6 +159,25 @@ fn inline_secrets_are_rendered_where_one_says_so() {
 }
 
 #[test]
+fn a_client_address_is_warned_of_where_a_sidecar_may_be() {
+    let folder = folder("address");
+    let mut configuration = everything();
+    configuration["conditions"]["senior"] = json!({"client_address": ["10.0.0.0/8"]});
+    let source = file(&folder, "source.json", &configuration.to_string());
+    let cases = [
+        ("istio --gateway g", false),
+        ("istio --selector app=a", true),
+        ("istio --gateway-selector istio=ingressgateway", true),
+    ];
+    for (options, warned) in cases {
+        let run = render(&format!("{options} {} {source}", pinned()));
+        assert_eq!(run.status, 0, "{}", run.err);
+        let want = "conditions.senior: `client_address` is the client's own word behind a sidecar";
+        assert_eq!(run.err.contains(want), warned, "{options}: {}", run.err);
+    }
+}
+
+#[test]
 fn results_speak_json() {
     let folder = folder("json");
     let source = file(&folder, "source.json", &everything().to_string());

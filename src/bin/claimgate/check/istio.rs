@@ -6,6 +6,10 @@ use crate::document::{Plugin, Runner, at, is_kind, items, walk};
 use claimgate::config::Place;
 use serde_json::Value;
 
+/// Why a client's address means little where the filter may stand behind a sidecar.
+pub const OWN_WORD: &str = "`client_address` is the client's own word behind a sidecar: use it in a gateway, with \
+                            `numTrustedProxies` set";
+
 /// What is wrong with the manifests that hold the filter, and with those beside them.
 pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
     let mut notes = Vec::new();
@@ -17,11 +21,7 @@ pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
         if let Some(inside) = client_address(configuration).filter(|_| !names_gateway(spec)) {
             notes.push(Note {
                 place: join(&written(&plugin.inside), &inside),
-                ..Note::warning(
-                    &inside,
-                    "`client_address` is the client's own word behind a sidecar: use it in a gateway, \
-                     with `numTrustedProxies` set",
-                )
+                ..Note::warning(&inside, OWN_WORD)
             });
         }
         clusters(documents, configuration, plugin, &mut notes);

@@ -4,7 +4,7 @@
 mod clusters;
 mod envoy;
 mod envoy_gateway;
-mod istio;
+pub mod istio;
 mod plugin;
 
 use crate::document::{self, Plugin, Runner};
@@ -218,7 +218,7 @@ fn unseen_address(plugin: &Plugin<'_>) -> Option<Note> {
 }
 
 /// The first place in a configuration that reads Envoy's client address.
-fn client_address(configuration: &Value) -> Option<Place> {
+pub fn client_address(configuration: &Value) -> Option<Place> {
     let mut found = None;
     document::walk(configuration, &Place::default(), &mut |value, place| {
         let by = document::items(value, "by").iter().any(|by| by == "client_address");

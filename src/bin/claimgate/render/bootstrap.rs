@@ -80,7 +80,7 @@ fn manager(arguments: &Arguments, source: &Source, filter: Node) -> Node {
         // Without it the client's own X-Forwarded-For says where it comes from.
         ("use_remote_address", Some(json!(true).into())),
         ("xff_num_trusted_hops", (hops > 0).then(|| json!(hops).into())),
-        ("upgrade_configs", (!upgrades.is_empty()).then(|| Node::List(upgrades))),
+        ("upgrade_configs", (!upgrades.is_empty()).then_some(Node::List(upgrades))),
         ("access_log", Some(access_log())),
         ("route_config", Some(node!({ "virtual_hosts": node!([node!({
             "name": "all",

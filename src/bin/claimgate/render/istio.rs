@@ -6,6 +6,8 @@ use super::proof::{self, Form};
 use super::source::Source;
 use super::{Common, Manifest, check_name, members, node, put, there, variables_note};
 use crate::Failure;
+use crate::check::client_address;
+use crate::check::istio::OWN_WORD;
 use crate::output::Format;
 use crate::yaml::Node;
 use serde_json::{Value, json};
@@ -76,6 +78,9 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     }
     let source = arguments.common.source(format)?;
     proof::fits(&source, Form::Struct, "Istio")?;
+    if let Some(place) = client_address(&source.value).filter(|_| arguments.gateway.is_none()) {
+        format.tell(&source.warn(&place, OWN_WORD));
+    }
     let clusters = destination::clusters(&source)?;
     for (name, to) in &clusters {
         if to.address().is_some() || !to.tls {

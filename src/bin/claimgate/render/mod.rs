@@ -13,7 +13,7 @@ mod proof;
 mod source;
 
 use crate::Failure;
-use crate::output::{Finding, Format};
+use crate::output::Format;
 use crate::yaml::Node;
 use serde_json::json;
 use source::Source;
@@ -62,7 +62,7 @@ pub fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
 }
 
 impl Common {
-    /// The configuration, loaded by the filter's own code; `refuse` adds what the host cannot say.
+    /// The configuration, loaded by the filter's own code.
     fn source(&self, format: Format) -> Result<Source, Failure> {
         let source = Source::read(&self.file)?;
         for finding in source.warnings() {
@@ -214,12 +214,6 @@ macro_rules! node {
     };
 }
 use node;
-
-/// A warning of a file.
-fn warning(file: &str, place: String, message: impl Into<String>) -> Finding {
-    let (file, message) = (file.to_owned(), message.into());
-    Finding { severity: crate::output::Severity::Warning, file, place, message }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,9 @@
 //! The configuration that is rendered: found in its file, loaded by the filter's own code, in the order of its file.
 
-use super::{refusal, warning};
+use super::refusal;
 use crate::check::{environment, join};
 use crate::lines::Lines;
-use crate::output::Finding;
+use crate::output::{Finding, Severity};
 use crate::yaml::Node;
 use crate::{Failure, document, keys, read};
 use claimgate::config::{self, Place, Warning};
@@ -67,9 +67,13 @@ impl Source {
 
     /// What `check` would warn of.
     pub fn warnings(&self) -> Vec<Finding> {
-        let each = self.warnings.iter();
-        each.map(|one| warning(&self.file, join(&self.place, &one.place), one.reason.clone()))
-            .collect()
+        self.warnings.iter().map(|one| self.warn(&one.place, &one.reason)).collect()
+    }
+
+    /// A warning of something in the configuration.
+    pub fn warn(&self, place: &Place, message: &str) -> Finding {
+        let (file, place) = (self.file.clone(), join(&self.place, place));
+        Finding { severity: Severity::Warning, file, place, message: message.to_owned() }
     }
 
     /// The places of secrets that are not taken from the environment.
