@@ -75,7 +75,8 @@ fn what_is_shipped_is_valid() {
     for path in paths.iter().filter(|path| path.extension().is_some_and(|end| end == "yaml")) {
         let text = std::fs::read_to_string(path).unwrap();
         let mut found = Vec::new();
-        configurations(&serde_saphyr::from_str(&text).unwrap(), &mut found);
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        documents.iter().for_each(|document| configurations(document, &mut found));
         for configuration in found {
             let errors = validator.errors(&configuration);
             assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
