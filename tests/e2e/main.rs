@@ -43,6 +43,7 @@ mod pushed_keys;
 mod refused_configurations;
 mod reload;
 mod remote_keys;
+mod rendered;
 mod responses;
 mod routes;
 mod secrecy;

@@ -187,7 +187,7 @@ generate! {
     Ed25519KeyPair: Ok(Self::generate());
 }
 
-fn make(alg: &str, kid: Option<&str>) -> Result<String, Failure> {
+pub fn make(alg: &str, kid: Option<&str>) -> Result<String, Failure> {
     with_pair!(alg,
         Pair => {
             let pair = Pair::new()?;

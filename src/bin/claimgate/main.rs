@@ -14,12 +14,14 @@ mod lines;
 mod output;
 mod prose;
 mod push;
+mod render;
 mod routes;
 mod schema;
 mod table;
 mod testing;
 mod token;
 mod version;
+mod yaml;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::{Finding, Format};
@@ -70,6 +72,9 @@ enum Verb {
     /// Makes keys, prints the public half of them, and pushes a provider's into a configuration.
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// Writes the deployment manifest around a configuration: for Envoy, for Istio, for Envoy Gateway.
+    #[command(subcommand, after_help = "Exit status: 0 written, 2 refused.")]
+    Render(render::Verb),
     /// Runs policy tests: requests and claims, and what is to be decided.
     #[command(
         after_help = "Exit status: 0 all hold, 1 some fail or too little is covered, 2 cannot run."
@@ -101,6 +106,7 @@ fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Explain(arguments) => explain::run(&arguments, format),
         Verb::Import(arguments) => import::run(&arguments, format),
+        Verb::Render(verb) => render::run(&verb, format).map(|()| ExitCode::SUCCESS),
         Verb::Routes(arguments) => routes::run(&arguments, format),
         Verb::Test(arguments) => testing::run(&arguments, format),
         Verb::Issuer(arguments) => issuer::run(&arguments, format),
