@@ -46,8 +46,9 @@ fn configurations(value: &Value, place: &Place, found: &mut Vec<(Place, Value)>)
 /// Validates what a text holds; how many configurations that was.
 fn check(path: &Path, text: &str) -> usize {
     let mut found = Vec::new();
-    if let Ok(value) = serde_saphyr::from_str(text) {
-        configurations(&value, &Place::default(), &mut found);
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap_or_default();
+    for document in &documents {
+        configurations(document, &Place::default(), &mut found);
     }
     for (place, configuration) in &found {
         let errors = validator().errors(configuration);

@@ -61,8 +61,8 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
         if known(&name).is_none() && !name.starts_with("httproute/") {
             return Err(format!(
                 "`{}`: Envoy Gateway makes no cluster for what only a filter asks, so that nothing would come \
-                 from `{}` by `{name}`: put the keys themselves into the configuration (`jwks`), and new ones \
-                 by rendering it again; or give `{}` an HTTPRoute of its own with a BackendTLSPolicy, and say \
+                 from `{}` by `{name}`: put the keys themselves into the configuration (`jwks`), and \
+                 new ones by `claimgate keys push`; or give `{}` an HTTPRoute of its own with a BackendTLSPolicy, and say \
                  `--cluster {name}=httproute/NAMESPACE/NAME/rule/0`",
                 source.file, to.host, to.host
             ));
