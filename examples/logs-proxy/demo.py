@@ -131,10 +131,10 @@ def spelt(name):
 def send(world, case):
     """Sends a request; returns its row for the table, and whether all is as expected: status and code, that a refused
     request did not reach the service, and that the service saw this identity, no other, and no token."""
-    before = len(world.service.paths)
+    before = world.served()
     method, path = case.line.split(" ", 1)
     answer = world.ask(path, case.token, case.headers, method)
-    reached = len(world.service.paths) > before
+    reached = world.served() > before
     identity = {name: value for name, value in answer.received.items() if spelt(name).startswith("x-user-")}
     good = str(answer) == case.expected and reached == (case.sees is not None)
     if case.sees is not None:
@@ -148,10 +148,10 @@ def send(world, case):
     return (case.what, case.line, str(answer), saw), good
 
 
-def requests(world, key, mallorys_key):
+def requests(world, cases):
     heading("Requests", "sent through Envoy")
     rows, results = [("who", "asks for", "answer", "the service saw")], [True]
-    for case in cases(key, mallorys_key):
+    for case in cases:
         row, good = send(world, case)
         rows.append(row)
         results.append(good)
@@ -303,6 +303,9 @@ def introduce(world):
             ("policy", "examples/logs-proxy/claimgate.yaml", "/logs/{env}/** needs a role, and {env} in the token's envs"),
         ]
     )
+
+
+def introduce_people():
     heading("Tokens", "made just now by `claimgate keys new` and `claimgate token issue`")
     table([(name, *(f"{claim}: {json.dumps(value)}" for claim, value in says.items())) for name, says in PEOPLE.items()])
 
@@ -315,7 +318,8 @@ def demo():
         key, mallorys_key = new_key(folder, "key-1"), new_key(folder / "mallory", "key-1")
         with World(folder, key_set(key)) as world:
             introduce(world)
-            results = requests(world, key, mallorys_key)
+            introduce_people()
+            results = requests(world, cases(key, mallorys_key))
             results += [audit(world, world.answered), metrics(world, world.answered)]
             results += rotate(world, folder, key)
     finally:
@@ -371,17 +375,24 @@ def follow(world):
         told = len(refusals)
 
 
+def write_tokens(folder, key, **places):
+    """A file for the shell: a token of each person's, and where to ask."""
+    path = folder / "tokens.sh"
+    lines = [f"{person.upper()}={token(key, person, '12h')}\n" for person in PEOPLE]
+    path.touch(mode=0o600)
+    path.write_text("".join([*lines, *(f"{name}={value}\n" for name, value in places.items())]))
+    return path
+
+
 def run():
     folder = fresh_run_folder()
     try:
         key = new_key(folder, "key-1")
-        tokens = folder / "tokens.sh"
-        lines = [f"{person.upper()}={token(key, person, '12h')}\n" for person in PEOPLE]
         with World(folder, key_set(key), free(10000), free(9901)) as world:
             url = f"http://{HOST}:{world.port}"
-            tokens.touch(mode=0o600)
-            tokens.write_text("".join([*lines, f"URL={url}\n", f"ADMIN=http://{HOST}:{world.admin_port}\n"]))
+            tokens = write_tokens(folder, key, URL=url, ADMIN=f"http://{HOST}:{world.admin_port}")
             introduce(world)
+            introduce_people()
             heading("Ask", "in another terminal, in this folder:")
             print(f"      . {tokens.relative_to(ROOT)}                 # the tokens, as ALICE, BOB and CAROL; URL is {url}")
             for person, environment in (("alice", "staging"), ("alice", "prod"), ("bob", "prod")):

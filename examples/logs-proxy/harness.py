@@ -55,10 +55,10 @@ def rendered(name, *changes):
     return text
 
 
-def policy(key_set, broken=False):
+def policy(key_set, broken=False, wasm=None):
     """claimgate.yaml with these public keys; `broken` misspells a setting, so that the filter must refuse it."""
     changes = [
-        (r"dist/claimgate\.wasm", json.dumps(str(product("CLAIMGATE_WASM", "dist/claimgate.wasm")))),
+        (r"dist/claimgate\.wasm", json.dumps(wasm or str(product("CLAIMGATE_WASM", "dist/claimgate.wasm")))),
         (r"jwks: \{.*\}", "jwks: " + json.dumps(key_set)),
     ]
     return rendered("claimgate.yaml", *changes, *([(r"audiences:", "audience:")] if broken else []))
@@ -72,10 +72,11 @@ def replace(path, text):
 
 
 class Answer:
-    """A status, the refusal's code, the document that came back."""
+    """A status, the headers, the refusal's code, the document that came back."""
 
     def __init__(self, response):
         self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
         body = response.read()
         try:
             self.document = json.loads(body)
@@ -89,10 +90,35 @@ class Answer:
         return f"{self.status} {self.code}".rstrip()
 
 
-class World:
+class Client:
+    """Sends requests to Envoy on a port of this machine."""
+
+    def __init__(self, port=None):
+        self.port = port
+        self.answered = 0
+
+    def ask(self, path, token=None, headers=(), method="GET", source=HOST):
+        """One request on a connection of its own; the path goes out as it is written, and headers may repeat."""
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=10, source_address=(source, 0))
+        try:
+            connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
+            if token:
+                connection.putheader("Authorization", f"Bearer {token}")
+            for name, value in headers:
+                connection.putheader(name, value)
+            connection.endheaders()
+            answer = Answer(connection.getresponse())
+            self.answered += 1
+            return answer
+        finally:
+            connection.close()
+
+
+class World(Client):
     """The log service and Envoy before it, in a folder of their own. A context manager: leaving it ends both."""
 
     def __init__(self, folder, key_set, port=0, admin_port=0):
+        super().__init__()
         self.folder = folder
         self.policy_file = folder / "claimgate.yaml"
         self.log_file = folder / "envoy.log"
@@ -100,9 +126,8 @@ class World:
         self.key_set = key_set
         self.wanted = (port, admin_port)
         self.process = None
-        self.port = self.admin_port = None
+        self.admin_port = None
         self.service = LogService(0)
-        self.answered = 0
 
     def __enter__(self):
         threading.Thread(target=self.service.serve_forever, daemon=True).start()
@@ -173,6 +198,10 @@ class World:
             except subprocess.TimeoutExpired:
                 continue
 
+    def served(self):
+        """How many requests have reached the service."""
+        return len(self.service.paths)
+
     def listening(self):
         listeners = json.loads(self.admin("/listeners?format=json")).get("listener_statuses", [])
         for listener in listeners:
@@ -205,22 +234,6 @@ class World:
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
-        finally:
-            connection.close()
-
-    def ask(self, path, token=None, headers=(), method="GET"):
-        """One request on a connection of its own; the path goes out as it is written, and headers may repeat."""
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
-        try:
-            connection.putrequest(method, path, skip_host=any(name == "Host" for name, _ in headers))
-            if token:
-                connection.putheader("Authorization", f"Bearer {token}")
-            for name, value in headers:
-                connection.putheader(name, value)
-            connection.endheaders()
-            answer = Answer(connection.getresponse())
-            self.answered += 1
-            return answer
         finally:
             connection.close()
 

@@ -4,7 +4,7 @@
 It knows no tokens. Who asks, it learns from the headers that Claimgate sets (x-user-id, x-user-roles); every answer
 shows all the headers that arrived, so that you see what it would act on.
 
-    python3 log_service.py [--port 9000]
+    python3 log_service.py [--port 9000] [--host 127.0.0.1]
 """
 
 import argparse
@@ -88,13 +88,13 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class LogService(ThreadingHTTPServer):
-    """A server for 127.0.0.1; port 0 takes a free one. `paths` are those that were asked for, in order."""
+    """A server; port 0 takes a free one. `paths` are those that were asked for, in order."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port):
-        super().__init__(("127.0.0.1", port), Handler)
+    def __init__(self, port, host="127.0.0.1"):
+        super().__init__((host, port), Handler)
         self.port = self.server_address[1]
         self.paths = []
 
@@ -102,8 +102,10 @@ class LogService(ThreadingHTTPServer):
 def main():
     parser = argparse.ArgumentParser(description="the log service of the example")
     parser.add_argument("--port", type=int, default=9000)
-    service = LogService(parser.parse_args().port)
-    print(f"logs at http://127.0.0.1:{service.port}", flush=True)
+    parser.add_argument("--host", default="127.0.0.1", help="whoever reaches this address is served")
+    options = parser.parse_args()
+    service = LogService(options.port, options.host)
+    print(f"logs at http://{options.host}:{service.port}", flush=True)
     try:
         service.serve_forever()
     except KeyboardInterrupt:

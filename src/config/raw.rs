@@ -14,7 +14,12 @@ use std::fmt;
 macro_rules! raw {
     ($($(#[$meta:meta])* struct $name:ident {
         $($(#[$field_meta:meta])* $field:ident: $type:ty $(as $shape:literal)?,)*
-    })*) => {$(
+    })*) => {
+        /// The members of each object, in the order in which they are best explained.
+        #[cfg(not(target_arch = "wasm32"))]
+        pub const MEMBERS: &[(&str, &[&str])] =
+            &[$((stringify!($name), &[$(stringify!($field)),*])),*];
+    $(
         $(#[$meta])*
         #[derive(Clone, Default, serde::Deserialize)]
         #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema), schemars(!remote))]
@@ -46,195 +51,219 @@ macro_rules! raw {
 }
 
 raw! {
-    /// The document.
+    /// The document. A member that is not listed here is refused, but for those whose names begin with `x-`: a place for the
+    /// anchors of YAML. So is a member that is null.
     struct Config {
-        /// The version of this document: 1, which is the default.
+        /// The version of this document. Default: `1`, which is the only one.
         version: Option<u64>,
-        /// The label `filter` of metrics and audit records. Default: the plugin's name in Envoy.
+        /// What metrics and audit records call this filter (the label `filter`). Default: the plugin's name in Envoy.
         name: Option<String>,
-        /// Who may sign, by names of the operator's own.
+        /// Who may sign, by names of the operator's own. Default: nobody, so that every route says `token: none`.
         issuers: BTreeMap<String, Issuer>,
         /// What a route that does not say otherwise has.
         defaults: Defaults,
-        /// Named conditions, used as `ref: name`.
+        /// Named conditions, used as `ref: NAME`. They nest 32 deep and have 4096 parts at most, references followed.
         conditions: BTreeMap<String, Condition>,
-        /// What is open to whom. A request that no route matches is refused; the order does not matter.
+        /// What is open to whom. A request that no route matches is refused; the order does not matter. Two routes that would
+        /// match the same requests equally well are refused. Default: none, so that every request is refused.
         routes: Vec<Route>,
         /// What the upstream learns of the caller.
         identity: Identity,
-        /// Which decisions are recorded.
+        /// Which decisions are recorded, and how.
         audit: Audit,
-        /// Which ambiguous paths are let through on every route. Default: none.
+        /// Which ambiguous paths are let through on every route.
         path_safety: PathSafety,
         /// How refusals and preflights are answered.
         responses: Responses,
-        /// The longest token that is looked at, in bytes. Default: 16384.
+        /// The longest token that is looked at, in bytes; a longer one is 401 `token_too_large`. At least 1. Default: `16384`.
         max_token_bytes: Option<usize>,
-        /// `shadow` records every refusal and lets the request pass. Default: `enforce`.
+        /// Whether refusals refuse, for the whole filter. Default: `enforce`.
         mode: Option<Mode>,
-        /// A policy on trial: decided beside the live one, what it would decide otherwise is counted and recorded.
+        /// A policy on trial: decided beside the live one; what it would decide otherwise is counted and recorded. Default:
+        /// none.
         candidate: Option<Candidate>,
     }
 
-    /// An issuer.
+    /// An issuer: who signs, with which keys, and what its tokens must say. The token's `iss` chooses the issuer before any key
+    /// is tried, and only this one's keys, algorithms and places count. A name is lower-case letters, digits, `-` and `_`.
     struct Issuer {
         /// The exact `iss` of its tokens; no two issuers share one. Required.
         issuer: Option<String>,
         /// The token's `aud` must hold one of these. Required, unless `any_audience` is true.
         audiences: Option<Vec<String>>,
-        /// Takes tokens for every audience. Default: false.
+        /// Takes tokens for every audience, those for another service too. Not beside `audiences`. Default: `false`.
         any_audience: bool,
         /// Where its keys come from; all keys of all sources are candidates. Required.
         keys: Vec<KeySource>,
-        /// The algorithms that it may sign with. Default: every one that its keys admit; `none` is never accepted.
+        /// The algorithms that it may sign with. Default: every one that its keys admit. `none` is never accepted.
         algorithms: Option<Vec<String>>,
-        /// Where its tokens are carried. Default: `Authorization: Bearer`.
+        /// Where its tokens are carried. Default: `[{ header: authorization, scheme: Bearer }]`.
         token_from: Option<Vec<TokenFrom>>,
-        /// Keeps the token on the request to the upstream. Default: false.
+        /// Keeps the token on the request to the upstream. Default: `false`.
         forward_token: bool,
-        /// How far clocks may be apart. Default: 30s; at most a day.
+        /// How far clocks may be apart: `exp`, `nbf` and `iat` are taken with this leeway. At most a day. Default: `30s`.
         clock_skew: Option<String> as "schema::duration",
-        /// The longest that a token may live: `exp` minus `iat`. Default: no limit.
+        /// The longest that a token may live: `exp` minus `iat`, so that `iat` must be there. Not beside `allow_no_expiry`.
+        /// Default: no limit.
         max_lifetime: Option<String> as "schema::duration",
-        /// The `typ` that its tokens must have, as `at+jwt` (RFC 9068). Default: any.
-        #[serde(rename = "type")]
-        typ: Option<String>,
-        /// Claims that must be present: names, or JSON Pointers.
+        /// The `typ` that its tokens must have, as `at+jwt` (RFC 9068); compared without case and without `application/`.
+        /// Default: any, or none.
+        r#type: Option<String>,
+        /// Claims that must be present and not null: names, or JSON Pointers. Default: none but `exp`.
         require_claims: Vec<String>,
-        /// Takes tokens without `exp`. Default: false.
+        /// Takes tokens without `exp`. Default: `false`.
         allow_no_expiry: bool,
-        /// Its claims under names that all issuers share; `subject` is `sub` unless it is here.
+        /// Its claims, by name or JSON Pointer, under names that all issuers share: conditions and identity headers read
+        /// `attribute: NAME`. Default: `subject` is `sub`. `issuer` is built in: the operator's name for the issuer.
         attributes: BTreeMap<String, String>,
-        /// Which of its tokens were taken back. Default: none.
+        /// Which of its tokens were taken back before they expire. Default: none.
         revocation: Option<Revocation>,
     }
 
-    /// Which of an issuer's tokens were taken back. A list that is fetched has these members too, but for `remote`.
+    /// Which of an issuer's tokens were taken back before they expire. Such a token is refused with `token_revoked`, also where
+    /// it was verified before.
     struct Revocation {
-        /// Values of the claim `jti`: these tokens.
+        /// Values of the claim `jti`: these tokens. Default: none.
         tokens: Ids as "schema::strings",
-        /// Values of the claim `sid`: every token of these sessions.
+        /// Values of the claim `sid`: every token of these sessions. Default: none.
         sessions: Ids as "schema::strings",
-        /// By subject, a time in UTC as `2026-11-22T10:00:00Z`: every token of hers that was issued before. One without `iat` is refused.
+        /// By subject, a time in UTC as `2026-11-22T10:00:00Z`: every token of that subject which was issued before. One without
+        /// `iat` is refused. Default: none.
         subjects: Subjects as "schema::times",
-        /// A time in UTC: every token that was issued before. One without `iat` is refused.
+        /// A time in UTC: every token that was issued before. One without `iat` is refused. Default: none.
         issued_before: Option<Moment> as "schema::time",
-        /// A list that Envoy fetches.
+        /// A list that Envoy fetches: an object of the four members above, up to 64 MiB. Default: none.
         remote: Option<RemoteRevocations>,
     }
 
     /// A revocation list that is fetched.
     struct RemoteRevocations {
-        /// The cluster of Envoy that leads there; its TLS context, not the URL, secures the way. Required.
+        /// The cluster of Envoy that leads there. Its TLS context, not the URL, secures the way. Required.
         cluster: Option<String>,
-        /// The URL of the list. Required.
+        /// The URL of the list, `https://HOST/PATH`: what the request says. Required.
         url: Option<String>,
-        /// How often it is fetched. Default: 30s; between 1s and a day.
+        /// How often it is fetched; `Cache-Control` of the answer can make it sooner, down to 30s. Between 1s and a day. Default:
+        /// `30s`.
         refresh: Option<String> as "schema::duration",
-        /// How long an answer may take. Default: 2s; between 1s and 30s.
+        /// How long an answer may take. Between 1s and 30s. Default: `2s`.
         timeout: Option<String> as "schema::duration",
-        /// How long the last list serves when fetching fails. Default: 10m; between 1s and 30 days.
+        /// How long the last list serves when fetching fails. Between 1s and 30 days, and not shorter than `refresh`. Default: `10m`.
         max_stale: Option<String> as "schema::duration",
-        /// What the issuer's tokens come to before the first list, and past `max_stale`: `refuse` answers 503, `allow` goes by
-        /// the last list. Default: `refuse`.
+        /// What the issuer's tokens come to before the first list and past `max_stale`. Default: `refuse`.
         on_stale: Option<OnStale>,
     }
 
-    /// A source of keys.
+    /// A source of keys: exactly one of `jwks`, `pem`, `secret` and `remote`. A source of which no key can be used is refused,
+    /// but for `remote`, whose keys come later.
     struct KeySource {
-        /// A JWK Set as it is published; keys that cannot be used are skipped and reported.
+        /// A JWK Set as it is published. Keys that cannot be used are skipped, with a warning; secrets (`oct`) never count.
         jwks: Option<Value> as "schema::key_set",
-        /// A public key (SPKI or PKCS#1) or an X.509 certificate in PEM.
+        /// A public key (SPKI or PKCS#1) or an X.509 certificate in PEM. Of a certificate only the key counts, not its dates.
         pem: Option<String>,
-        /// An HMAC secret; never beside other sources in one issuer.
+        /// An HMAC secret of 32 bytes or more; an issuer that has one has no other kind of key.
         secret: Option<Secret>,
         /// A JWK Set that Envoy fetches.
         remote: Option<Remote>,
-        /// The id of the key of `pem` or `secret`. Default: none; such a key serves tokens whose `kid` no other has.
+        /// The id of the key of `pem` or `secret`; keys of sets have their own. Default: none; such a key serves tokens whose
+        /// `kid` no other key has.
         kid: Option<String>,
         /// Narrows the algorithms of this source. Default: those of the issuer.
         algorithms: Option<Vec<String>>,
     }
 
-    /// A key set that is fetched.
+    /// A key set that Envoy fetches through one of its clusters; each worker does so for itself. A request whose token needs
+    /// keys that are not there yet waits for them, up to 5 seconds. A set has 256 keys and 1 MiB at most.
     struct Remote {
-        /// The cluster of Envoy that leads there; its TLS context, not the URL, secures the way. Required.
+        /// The cluster of Envoy that leads there. Its TLS context, not the URL, secures the way. Required.
         cluster: Option<String>,
-        /// The URL of the key set. Required.
+        /// The URL of the key set, `https://HOST/PATH`: what the request says. Required.
         url: Option<String>,
-        /// How often it is fetched. Default: 5m; between 1s and a day.
+        /// How often it is fetched; `Cache-Control` of the answer can make it sooner, down to 30s. Between 1s and a day. Default:
+        /// `5m`.
         refresh: Option<String> as "schema::duration",
-        /// How long an answer may take. Default: 2s; between 1s and 30s.
+        /// How long an answer may take. Between 1s and 30s. Default: `2s`.
         timeout: Option<String> as "schema::duration",
-        /// How long the last keys serve when fetching fails. Default: 24h; between 1s and 30 days.
+        /// How long the last keys serve when fetching fails. Between 1s and 30 days, and not shorter than `refresh`. Default: `24h`.
         max_stale: Option<String> as "schema::duration",
     }
 
-    /// A secret.
+    /// A secret: exactly one of `env`, `base64` and `utf8`. Prefer `env`: `check` warns of the others, since Envoy's
+    /// `/config_dump` shows them.
     struct Secret {
-        /// The environment variable that holds it, which `vm_config.environment_variables` hands over.
+        /// The environment variable that holds it; letters, digits and `_`, 64 at most. Envoy hands it over by
+        /// `vm_config.environment_variables.host_env_keys`. One that is not set refuses the configuration.
         env: Option<String>,
         /// The secret itself in base64; it shows in `/config_dump`.
         base64: Option<String>,
         /// The secret itself as text; it shows in `/config_dump`.
         utf8: Option<String>,
-        /// How the environment variable writes it. Default: `utf8`.
+        /// How the environment variable writes it; goes with `env` only. Default: `utf8`.
         encoding: Option<Encoding>,
     }
 
-    /// A place that carries tokens.
+    /// A place that carries tokens: exactly one of `header`, `cookie`, `query` and `websocket_protocol`. Two places with two
+    /// different tokens are 400 `token_ambiguous`. A route looks at 64 places at most.
     struct TokenFrom {
         /// A header that carries the token.
         header: Option<String>,
         /// The scheme before it in the header, compared without case. Default: none, the bare value.
         scheme: Option<String>,
-        /// A cookie that carries the token.
+        /// A cookie that carries the token. It authorises an unsafe method or an upgrade only from the request's own host or
+        /// from `origins`; else the answer is 403 `origin_refused`.
         cookie: Option<String>,
-        /// Further origins whose unsafe requests a token from this cookie authorises. Default: the request's own host.
+        /// Further origins whose unsafe requests a token from this cookie authorises, as `https://app.example.com`. Default:
+        /// the request's own host only.
         origins: Option<Vec<String>>,
-        /// A query parameter that carries the token.
+        /// A query parameter that carries the token. URLs stay in histories and in logs on the way: prefer another place.
         query: Option<String>,
         /// The prefix of the entry in `Sec-WebSocket-Protocol` that carries the token.
         websocket_protocol: Option<String>,
     }
 
-    /// What a route that does not say otherwise has.
+    /// What a route that does not say otherwise has. A route with `deny: true` takes no methods from here, and one with
+    /// `token: none` no issuers.
     struct Defaults {
-        /// The issuers of routes that name none.
+        /// The issuers of routes that name none. Default: the only issuer, where there is one.
         issuers: Option<Vec<String>>,
-        /// The methods of routes that name none.
+        /// The methods of routes that name none. Default: every method.
         methods: Option<Vec<String>>,
     }
 
-    /// A route.
+    /// A route. The most specific one owns a request, and there is no falling back to a broader one: see routes.md.
     struct Route {
-        /// Its name, which is unique and appears in audit records, metrics and response details. Required.
+        /// Its name, which is unique and appears in audit records, metrics and access logs: lower-case letters, digits, `-`
+        /// and `_`. Required.
         name: Option<String>,
-        /// `logs.example.com`, `{tenant}.example.com`, `*.example.com` or `*`. Default: every host.
+        /// `logs.example.com`, `{tenant}.example.com` (one label, captured), `*.example.com` (any number of labels) or `*`.
+        /// Default: every host.
         hosts: Option<Vec<String>>,
-        /// Patterns such as `/logs/{env}/**`; `*` is one segment, a final `**` the path itself and all under it. Required.
+        /// Patterns such as `/logs/{env}/**`: `{env}` and `*` are one segment, a final `**` the path itself and all under it. 64
+        /// segments at most. Required.
         paths: Option<Vec<String>>,
-        /// The methods that it takes, in upper case. Default: every method.
+        /// The methods that it takes, in upper case. Default: as `defaults` says, else every one but CONNECT, TRACE and those
+        /// with lower-case letters.
         methods: Option<Vec<String>>,
         /// What it asks of the token. Default: `required`.
         token: Option<Token>,
         /// Whose tokens it takes. Required, here or in `defaults`, once there are two issuers.
         issuers: Option<Vec<String>>,
-        /// What must hold. Default: nothing more than a token.
+        /// What must hold. Default: nothing more than what `token` asks.
         require: Option<Condition>,
-        /// The protocols that it may be upgraded to, as `websocket`. Default: none.
+        /// The protocols that it may be upgraded to, as `websocket`. Envoy's `upgrade_configs` must allow them too. Default: none.
         upgrade: Vec<String>,
-        /// Which ambiguous paths it lets through. Default: none.
+        /// Which ambiguous paths it lets through, besides those that every route does.
         path_safety: PathSafety,
-        /// `shadow` records its refusals and lets the request pass. Default: `enforce`.
+        /// Whether its refusals refuse. Default: `enforce`.
         mode: Option<Mode>,
-        /// Refuses every request that it matches, whatever other routes say. Default: false.
+        /// Refuses every request that it matches with 403 `route_denied`, whatever other routes say. It has `name`, `hosts`,
+        /// `paths`, `methods`, `path_safety` and `audit` only. Default: `false`.
         deny: bool,
-        /// Which of its decisions are recorded. Default: as `audit` says.
+        /// Which of its decisions are recorded.
         audit: RouteAudit,
     }
 
-    /// A condition: a combination, or a subject and an operator.
+    /// A condition: one combination, or one subject with one operator. It is true, false or unknown, and a route opens on true
+    /// only: see conditions.md.
     struct Condition {
         /// Every one of these holds.
         all: Option<Vec<Condition>>,
@@ -242,16 +271,15 @@ raw! {
         any: Option<Vec<Condition>>,
         /// This does not hold; what is unknown stays unknown.
         not: Option<Box<Condition>>,
-        /// A condition of this name under `conditions`.
-        #[serde(rename = "ref")]
-        reference: Option<String>,
+        /// The condition of this name under `conditions`.
+        r#ref: Option<String>,
         /// The condition for each issuer; one that is not listed is refused.
         by_issuer: Option<BTreeMap<String, Condition>>,
-        /// The token has all of these scopes.
+        /// The token has all of these scopes (the claim `scope`, or `scp`).
         scopes: Option<Vec<String>>,
         /// The token has one of these scopes.
         any_scope: Option<Vec<String>>,
-        /// The client's address, as Envoy has it, is in one of these networks.
+        /// The client's address, as Envoy has it, is in one of these networks. Set `use_remote_address: true` in Envoy.
         client_address: Option<Vec<String>>,
         /// Subject: a top-level claim by its exact name, or a JSON Pointer with `*` for every element.
         claim: Option<String>,
@@ -269,7 +297,7 @@ raw! {
         query: Option<String>,
         /// Subject: a cookie; every occurrence must hold.
         cookie: Option<String>,
-        /// Subject: a field of the client certificate.
+        /// Subject: a field of the client certificate, which only Envoy's TLS context can demand and verify.
         peer: Option<PeerField>,
         /// Operator: the subject has one of these values.
         any_of: Option<Vec<Value>> as "schema::scalars",
@@ -281,94 +309,98 @@ raw! {
         equals: Option<Value> as "schema::scalar",
         /// Operator: whether there is a value that is not null.
         present: Option<bool>,
-        /// Operator: one of the values, whole, matches this regular expression.
+        /// Operator: one of the values, whole, matches this regular expression, in linear time.
         matches: Option<String>,
-        /// Operator: the subject is this number or more.
+        /// Operator: the subject is this number or more. Claims and attributes only.
         at_least: Option<Value> as "schema::number",
-        /// Operator: the subject is this number or less.
+        /// Operator: the subject is this number or less. Claims and attributes only.
         at_most: Option<Value> as "schema::number",
-        /// What absence of the subject means. Default: unknown, which opens nothing.
+        /// What absence of the subject means; not beside `present`. Default: unknown, which opens nothing.
         absent: Option<bool>,
     }
 
-    /// Identity headers.
+    /// What the upstream learns of the caller. Every name here is removed from what the client sent, on every route and also
+    /// where no value is set. `x-http-method-override`, `x-http-method`, `x-method-override`, `x-original-url` and
+    /// `x-rewrite-url` are removed in any case.
     struct Identity {
-        /// Headers that are set from the token, and always removed from what the client sent.
+        /// Headers that are set from the token, by name: the name of a claim, or an object.
         headers: BTreeMap<String, IdentityHeader>,
-        /// A header that gets the verified claims in base64url of JSON. Default: none.
+        /// A header that gets the verified claims as base64url of JSON. Default: none.
         payload_header: Option<String>,
-        /// Further headers of the client that are removed; a final `*` is a family.
+        /// Further headers of the client that are removed; a final `*` is a family, as `x-internal-*`. Default: none.
         strip: Vec<String>,
     }
 
-    /// An identity header in full: one of `claim` and `attribute`.
+    /// An identity header in full: exactly one of `claim` and `attribute`. A name alone is short for `{ claim: NAME }`. Where the
+    /// token has no such value the header is not set. Names of HTTP's and Envoy's own, as `host` and `x-envoy-*`, are refused.
     struct Long {
-        /// The claim: a name, or a JSON Pointer.
+        /// The claim: a name, or a JSON Pointer without `*`.
         claim: Option<String>,
         /// An attribute of the issuers, `subject`, or `issuer` (the operator's name for it).
         attribute: Option<String>,
-        /// How it is written. Default: `text`, which carries single values only.
+        /// How it is written. Default: `text`.
         format: Option<Format>,
     }
 
-    /// What is recorded, and how.
+    /// What is recorded of decisions in Envoy's log, and how: see audit-records.md.
     struct Audit {
-        /// The level of the lines. Default: `auto`, info where Envoy's log prints it, else warn.
+        /// The level of the lines. Default: `auto`.
         level: Option<Level>,
-        /// Which allowed requests are recorded: `all`, `none`, or a rate in (0, 1]. Default: `all`.
+        /// Which allowed requests are recorded: `all`, `none`, or a rate above 0 and at most 1, drawn by the filter. Default: `all`.
         allowed: Option<Value> as "schema::share",
-        /// Which refused requests are recorded: `all`, `none`, or a rate in (0, 1]. Default: `all`.
+        /// Which refused requests are recorded, those that shadow mode lets pass included: `all`, `none`, or a rate. Default: `all`.
         denied: Option<Value> as "schema::share",
-        /// How many records a worker writes in a second; what is dropped is counted.
+        /// How many records a worker writes in a second.
         max_per_second: Caps,
         /// How the subject appears. Default: `plain`.
         subject: Option<Show>,
-        /// How the path appears: as it is, by the route's name only, or not at all. Default: `plain`.
+        /// How the path appears. Default: `plain`.
         path: Option<ShowPath>,
         /// How the query appears. Default: `none`.
         query: Option<ShowQuery>,
-        /// Claims that are added, each with how it appears. No other claim ever does.
+        /// Claims that are added, by name or JSON Pointer, each with how it appears. No other claim ever does. 32 at most.
+        /// Default: none.
         claims: BTreeMap<String, ShowClaim>,
-        /// The key of hashes. Required where something is shown as `hash`.
+        /// The key of hashes, at least 32 bytes. Required where something is shown as `hash`.
         hash_key: Option<Secret>,
-        /// A stream that is open for longer has a record of its start too. Default: 10s; between 1s and a day.
+        /// A stream that is open for longer has a record of its start too. Between 1s and a day. Default: `10s`.
         open_after: Option<String> as "schema::duration",
-        /// Makes tampering evident. Default: not.
+        /// Makes tampering with the records evident. Default: not.
         integrity: Option<Integrity>,
     }
 
-    /// Caps, apart for what is allowed and what is refused, so that neither crowds out the other.
+    /// Caps, apart for what is allowed and what is refused, so that neither crowds out the other. What is dropped is counted.
     struct Caps {
-        /// Records of allowed requests. Default: no cap.
+        /// Records of allowed requests, a second and worker. Default: no cap.
         allowed: Option<u32>,
-        /// Records of refused requests. Default: 1000.
+        /// Records of refused requests, a second and worker. Default: `1000`.
         denied: Option<u32>,
     }
 
-    /// A chain of the records of each worker, which is signed from time to time.
+    /// A chain of the records of each worker, which is signed from time to time: see audit.md.
     struct Integrity {
-        /// An Ed25519 private key: PKCS#8 PEM, or a JWK; who verifies needs its public key only. Required.
+        /// An Ed25519 private key: PKCS#8 PEM, or a JWK. Who verifies needs its public key only. Required.
         sign: Option<Secret>,
-        /// The id of that key. Default: the `kid` of the JWK.
+        /// The id of that key: 1 to 64 letters, digits, `-`, `_` and `.`. Default: the `kid` of the JWK; a PEM needs it here.
         key_id: Option<String>,
-        /// How often a signed checkpoint closes what was recorded; each thirty times that where nothing was. Default: 10s; between
-        /// 1s and an hour.
+        /// How often a signed checkpoint closes what was recorded; each thirty times that where nothing was. Between 1s and an
+        /// hour. Default: `10s`.
         checkpoint: Option<String> as "schema::duration",
     }
 
     /// Which decisions of a route are recorded, where that is not what `audit` says.
     struct RouteAudit {
-        /// Which allowed requests: `all`, `none`, or a rate in (0, 1].
+        /// Which allowed requests: `all`, `none`, or a rate above 0 and at most 1. Default: as `audit.allowed`.
         allowed: Option<Value> as "schema::share",
-        /// Which refused requests: `all`, `none`, or a rate in (0, 1].
+        /// Which refused requests: `all`, `none`, or a rate above 0 and at most 1. Default: as `audit.denied`.
         denied: Option<Value> as "schema::share",
     }
 
-    /// How refusals and preflights are answered.
+    /// How refusals and preflights are answered. Without any of it a refusal is `application/problem+json`.
     struct Responses {
         /// Who may ask from another origin: preflights are answered, refusals show in a browser. Default: nobody.
         cors: Option<Cors>,
-        /// Bodies instead of problem+json, by the code of the refusal.
+        /// Bodies instead of problem+json, by the code of the refusal. Default: none.
         body: BTreeMap<String, Body>,
         /// Sends a browser that lacks a valid token to the login: 302 instead of 401. Default: never.
         login: Option<Login>,
@@ -376,17 +408,17 @@ raw! {
 
     /// Who may ask from another origin.
     struct Cors {
-        /// `https://app.example.com`, `https://*.example.com` or `*`. Required.
+        /// `https://app.example.com`, `https://*.example.com` or `*`, in lower case and with no slash. Required.
         allow_origins: Option<Vec<String>>,
-        /// Whether cookies and `Authorization` may come along; not with the origin `*`. Default: false.
+        /// Whether cookies and `Authorization` may come along; not with the origin `*`. Default: `false`.
         allow_credentials: bool,
-        /// The headers of a refusal that a page may read.
+        /// The headers of a refusal that a page may read. Default: none.
         expose_headers: Vec<String>,
         /// How long a browser may remember the answer to a preflight. Default: as it likes.
         max_age: Option<String> as "schema::duration",
     }
 
-    /// The body of a refusal.
+    /// The body of a refusal, instead of problem+json. Its status and its other headers stay.
     struct Body {
         /// Its media type. Default: `text/plain; charset=utf-8`.
         content_type: Option<String>,
@@ -394,19 +426,20 @@ raw! {
         text: Option<String>,
     }
 
-    /// Where browsers log in.
+    /// Where browsers log in. Only a navigation is sent there: what a page fetches still gets its 401.
     struct Login {
-        /// Where browsers log in; `{url}` is the address that was asked for. Required.
+        /// `https://login.example.com/?rd={url}`, or a path of the same host; `{url}` is the address that was asked for. Required.
         url: Option<String>,
     }
 
-    /// A policy on trial.
+    /// A policy on trial. It decides beside the live one and changes nothing.
     struct Candidate {
         /// Its routes, instead of those of the live policy; all else is shared.
         routes: Vec<Route>,
     }
 
-    /// Path safety.
+    /// Which paths are let through that servers may read in two ways, and how paths compare. What is relaxed counts only where
+    /// the route wins under every reading: see routes.md for each one's risk.
     struct PathSafety {
         /// Whether `%2f` passes, which some upstreams decode to a separator. Default: `refuse`.
         encoded_slash: Option<Relaxation>,
@@ -414,51 +447,147 @@ raw! {
         parameters: Option<Relaxation>,
         /// Whether `//` passes, which some upstreams merge. Default: `refuse`.
         empty_segment: Option<Relaxation>,
-        /// Whether a pattern without `**` also takes its form with a final slash; for all routes only. Default: `allow`.
+        /// Whether a pattern without `**` also takes its form with a final slash. At the top level only. Default: `allow`.
         final_slash: Option<Relaxation>,
-        /// How paths compare; for all routes only. Default: `sensitive`.
+        /// How paths compare. At the top level only. Default: `sensitive`.
         case: Option<Case>,
     }
 }
 
 macro_rules! words {
-    ($($(#[$meta:meta])* enum $name:ident { $($word:ident,)* })*) => {$(
+    ($($(#[$meta:meta])* enum $name:ident { $($(#[$word_meta:meta])* $word:ident,)* })*) => {$(
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, serde::Deserialize)]
         #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
         #[serde(rename_all = "snake_case")]
-        #[allow(missing_docs, reason = "the interface names and explains each word")]
-        pub enum $name { $($word,)* }
+        pub enum $name { $($(#[$word_meta])* $word,)* }
     )*};
 }
 
 words! {
     /// How an environment variable writes a secret.
-    enum Encoding { Utf8, Base64, Pem, }
+    enum Encoding {
+        /// As it is.
+        Utf8,
+        /// In base64, of either alphabet, with or without padding.
+        Base64,
+        /// In PEM: for the key of `audit.integrity`.
+        Pem,
+    }
     /// The level of audit lines.
-    enum Level { Auto, Trace, Debug, Info, Warn, Error, }
+    enum Level {
+        /// `info` where Envoy's log prints it, else `warn`.
+        Auto,
+        /// Where Envoy's log level is `trace`.
+        Trace,
+        /// Where it is `debug` or `trace`.
+        Debug,
+        /// Where it is `info` or lower: Envoy's default.
+        Info,
+        /// Where it is `warning` or lower.
+        Warn,
+        /// Where it is `error` or lower.
+        Error,
+    }
     /// How the subject appears.
-    enum Show { Plain, Mask, Hash, None, }
+    enum Show {
+        /// As it is.
+        Plain,
+        /// Its first letter, and the domain of an address: `j***@example.com`.
+        Mask,
+        /// A keyed hash, the same for the same text, so that records can be joined; needs `hash_key`.
+        Hash,
+        /// Not at all.
+        None,
+    }
     /// How a claim appears.
-    enum ShowClaim { Plain, Mask, Hash, }
+    enum ShowClaim {
+        /// As it is.
+        Plain,
+        /// Its first letter, and the domain of an address: `j***@example.com`.
+        Mask,
+        /// A keyed hash, the same for the same text; needs `hash_key`.
+        Hash,
+    }
     /// How the path appears.
-    enum ShowPath { Plain, Route, None, }
+    enum ShowPath {
+        /// As it was sent.
+        Plain,
+        /// By the route's name only.
+        Route,
+        /// Not at all, nor the route.
+        None,
+    }
     /// How the query appears.
-    enum ShowQuery { None, Names, Plain, }
+    enum ShowQuery {
+        /// Not at all.
+        None,
+        /// The names of its parameters.
+        Names,
+        /// As it was sent, without the parameters that `token_from` names.
+        Plain,
+    }
     /// What a route asks of the token.
-    enum Token { Required, Optional, Lenient, None, }
+    enum Token {
+        /// One that verifies.
+        Required,
+        /// One that verifies, or none at all.
+        Optional,
+        /// Any; one that does not verify counts as none, and what was wrong with it is recorded.
+        Lenient,
+        /// Nothing: tokens are not looked at, and stay on the request.
+        None,
+    }
     /// What tokens come to while there is no revocation list that is fresh enough.
-    enum OnStale { Refuse, Allow, }
+    enum OnStale {
+        /// They are refused, with 503.
+        Refuse,
+        /// They are judged by the last list, if there was any.
+        Allow,
+    }
     /// Whether refusals refuse.
-    enum Mode { Enforce, Shadow, }
-    /// A relaxation of path safety.
-    enum Relaxation { Refuse, Allow, }
+    enum Mode {
+        /// They do.
+        Enforce,
+        /// They are recorded, and the request passes.
+        Shadow,
+    }
+    /// Whether something passes.
+    enum Relaxation {
+        /// It does not.
+        Refuse,
+        /// It does.
+        Allow,
+    }
     /// How paths compare.
-    enum Case { Sensitive, Insensitive, }
+    enum Case {
+        /// With case.
+        Sensitive,
+        /// Without case, for upstreams that fold it.
+        Insensitive,
+    }
     /// A field of the client certificate.
-    enum PeerField { UriSan, DnsSan, Subject, Sha256, }
+    enum PeerField {
+        /// The first URI among its names, as `spiffe://example.com/ns/shop/sa/checkout`.
+        UriSan,
+        /// The first DNS name among its names.
+        DnsSan,
+        /// Its subject, as the CA spells it.
+        Subject,
+        /// Its SHA-256, in hexadecimal.
+        Sha256,
+    }
     /// How an identity header is written.
-    enum Format { Text, Csv, Json, Base64, }
+    enum Format {
+        /// A single value as text. A list or an object sets no header.
+        Text,
+        /// A list of single values with commas between; commas, quotes and spaces within are percent-encoded.
+        Csv,
+        /// JSON.
+        Json,
+        /// Base64url of the text, or of the JSON of what is no text.
+        Base64,
+    }
 }
 
 /// What an identity header is made of: a claim's name, or an object.

@@ -2,6 +2,8 @@
 //! It knows shapes and words; what loading checks beyond them only loading tells.
 
 use super::raw::{Config, IdentityHeader, Long};
+use crate::response::Code;
+use crate::token::signature::Algorithm;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
@@ -19,23 +21,115 @@ const REQUIRED: [(&str, &[&str]); 8] = [
     ("Route", &["name", "paths"]),
 ];
 
+/// The objects that have exactly one of these members.
+const ONE_OF: [(&str, &[&str]); 5] = [
+    (
+        "Condition",
+        &[
+            "all",
+            "any",
+            "not",
+            "ref",
+            "by_issuer",
+            "scopes",
+            "any_scope",
+            "client_address",
+            "claim",
+            "attribute",
+            "path",
+            "host",
+            "method",
+            "header",
+            "query",
+            "cookie",
+            "peer",
+        ],
+    ),
+    ("KeySource", &["jwks", "pem", "secret", "remote"]),
+    ("Long", &["claim", "attribute"]),
+    ("Secret", &["env", "base64", "utf8"]),
+    ("TokenFrom", &["header", "cookie", "query", "websocket_protocol"]),
+];
+
+/// The lists that do not load where they are empty.
+const NOT_EMPTY: [(&str, &[&str]); 5] = [
+    ("Condition", &["all", "any", "scopes", "any_scope", "client_address"]),
+    ("Cors", &["allow_origins"]),
+    ("Issuer", &["audiences", "keys", "algorithms", "token_from"]),
+    ("KeySource", &["algorithms"]),
+    ("Route", &["hosts", "paths", "methods", "issuers"]),
+];
+
+/// Where it is published.
+const ID: &str =
+    "https://raw.githubusercontent.com/claimgate/claimgate/main/docs/claimgate.schema.json";
+
+/// The words and forms that a member is bound to, beyond its type: the object, the member, what is added to its schema.
+fn forms() -> Vec<(&'static str, &'static str, Value)> {
+    let name = "^[a-z0-9_-]+$";
+    let algorithms: Vec<&str> = Algorithm::ALL.into_iter().map(Algorithm::name).collect();
+    let algorithms = json!({"items": {"type": "string", "enum": algorithms}});
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+    vec![
+        ("Config", "version", json!({"const": 1})),
+        ("Config", "name", json!({"pattern": name})),
+        ("Config", "issuers", json!({"propertyNames": {"pattern": name}})),
+        ("Config", "max_token_bytes", json!({"minimum": 1})),
+        ("Issuer", "algorithms", algorithms.clone()),
+        ("Issuer", "attributes", json!({"propertyNames": {"pattern": name}})),
+        ("KeySource", "algorithms", algorithms),
+        ("Remote", "url", json!({"pattern": "^https?://"})),
+        ("RemoteRevocations", "url", json!({"pattern": "^https?://"})),
+        ("Route", "name", json!({"pattern": name})),
+        ("Route", "methods", json!({"items": {"type": "string", "pattern": "^[A-Z-]+$"}})),
+        ("Audit", "claims", json!({"maxProperties": 32})),
+        ("Condition", "method", json!({"const": true})),
+        ("Responses", "body", json!({"propertyNames": {"enum": codes}})),
+    ]
+}
+
 /// The schema.
 pub fn document() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = Value::from(generator.into_root_schema_for::<Config>());
     tidy(&mut schema);
     if let Some(root) = schema.as_object_mut() {
+        root.insert("$id".into(), ID.into());
         root.insert("title".into(), "Configuration of Claimgate".into());
         // A place for YAML anchors.
         root.insert("patternProperties".into(), json!({"^x-": true}));
-        for (name, members) in REQUIRED {
-            let of = root.get_mut("$defs").and_then(|defs| defs.get_mut(name));
-            if let Some(of) = of.and_then(Value::as_object_mut) {
-                of.insert("required".into(), members.into());
-            }
+    }
+    for (name, members) in REQUIRED {
+        if let Some(of) = object(&mut schema, name) {
+            of.insert("required".into(), members.into());
+        }
+    }
+    for (name, members) in ONE_OF {
+        if let Some(of) = object(&mut schema, name) {
+            let choices: Vec<Value> =
+                members.iter().map(|member| json!({"required": [member]})).collect();
+            of.insert("oneOf".into(), choices.into());
+        }
+    }
+    let lists = NOT_EMPTY.iter().flat_map(|(name, members)| {
+        members.iter().map(move |member| (*name, *member, json!({"minItems": 1})))
+    });
+    for (name, member, form) in lists.chain(forms()) {
+        let of = object(&mut schema, name).and_then(|of| of.get_mut("properties")?.get_mut(member));
+        if let (Some(Value::Object(of)), Value::Object(form)) = (of, form) {
+            of.extend(form);
         }
     }
     schema
+}
+
+/// The schema of the object of this name.
+fn object<'s>(schema: &'s mut Value, name: &str) -> Option<&'s mut Map<String, Value>> {
+    let of = match name {
+        "Config" => Some(schema),
+        name => schema.get_mut("$defs").and_then(|defs| defs.get_mut(name)),
+    };
+    of.and_then(Value::as_object_mut)
 }
 
 /// Takes out what Rust's types say and the configuration does not: that a member may be null, and its width in bits.
@@ -48,6 +142,10 @@ fn tidy(value: &mut Value) {
                 !matches!(name.as_str(), "default" | "format") || is_schema(value)
             });
             without_null(members);
+            // A comment's lines are no lines of what it says.
+            if let Some(Value::String(text)) = members.get_mut("description") {
+                *text = text.replace('\n', " ");
+            }
             members.values_mut().for_each(tidy);
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),

@@ -246,8 +246,11 @@ impl Counter {
             Some(id) => id,
             None => *self.id.insert(host::define_metric(Metric::Counter, &name())?),
         };
-        host::increment_metric(id, self.pending.into())?;
-        self.pending = 0;
+        // Envoy takes no increase of zero: a counter stands at it once it is defined.
+        if self.pending > 0 {
+            host::increment_metric(id, self.pending.into())?;
+            self.pending = 0;
+        }
         Ok(())
     }
 }

@@ -50,6 +50,11 @@ impl Key {
         self.kid.as_deref()
     }
 
+    /// The algorithms that it is bound to.
+    pub fn algorithms(&self) -> AlgorithmSet {
+        self.algorithms
+    }
+
     /// Whether this key made this signature, by an algorithm that it is bound to.
     pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         self.algorithms.contains(algorithm) && self.verifier.verify(algorithm, message, signature)

@@ -108,7 +108,7 @@ impl Remote {
         }
         let mut learnt = Learnt::default();
         if self.keys.is_empty() || self.document != fetched.body {
-            let (keys, skipped) = parse(fetched.body, self.algorithms, backend)?;
+            let (keys, skipped) = read_set(fetched.body, self.algorithms, backend)?;
             self.keys = keys;
             self.document = fetched.body.to_vec();
             learnt.changed = true;
@@ -129,7 +129,11 @@ impl Remote {
     }
 }
 
-fn parse(
+/// Reads a key set as a provider publishes it: the keys that can be used, and those that cannot.
+///
+/// # Errors
+/// Where it is no key set, holds too many keys, or none that can be used.
+pub fn read_set(
     body: &[u8],
     algorithms: Option<AlgorithmSet>,
     backend: &dyn SignatureBackend,

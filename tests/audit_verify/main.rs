@@ -398,7 +398,8 @@ fn a_tail_that_is_cut_off_is_missed_whatever_others_say() {
     // B's VM is gone; A goes on naming what B told last.
     let last = a.sign(400, &key(), true, &[told]);
     for tail in [&lost[..], &[]] {
-        let records = [&[a0.clone(), b0.clone(), signed.clone()], tail, &[last.clone()]].concat();
+        let records =
+            [&[a0.clone(), b0.clone(), signed.clone()], tail, std::slice::from_ref(&last)].concat();
         assert_eq!(found("tail", &records, &["--until", &time(300)]), "not_closed");
     }
 }
@@ -412,10 +413,10 @@ fn what_others_name_is_held_against_the_log_however_long_ago() {
     let mut records = vec![a0, b0, signed];
     records.extend((0..200).map(|n| b.access(2 + n / 50, "u")));
     records.push(b.sign(9, &key(), true, &[]));
-    let whole = [&records[..], &[a.sign(10, &key(), true, &[told.clone()])]].concat();
+    let whole = [&records[..], &[a.sign(10, &key(), true, std::slice::from_ref(&told))]].concat();
     assert_eq!(found("named", &whole, &[]), "");
     // Another log of the same length, signed anew by who has the key, but not what A's worker saw.
-    let forged = told.replace(&told[25..30], "AAAAA");
+    let forged = told.replace(told.get(25..30).unwrap(), "AAAAA");
     let (mut a, a0) = Chain::open("A", 0, None);
     records[0] = a0;
     records.push(a.sign(10, &key(), true, &[forged]));

@@ -41,6 +41,10 @@ fn what_happens_is_counted_once() {
         Some(proxy.stat("claimgate_requests_total")).filter(|total| *total >= 40)
     });
     assert_eq!(total, Some(40));
+    assert!(
+        !proxy.envoy.log.own_lines_from(0).contains("not counted"),
+        "the host takes every count"
+    );
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn config(keys: &[&Key], tag: &str) -> Value {
 }
 
 /// Sends allowed and refused requests from several threads while `work` runs; what went wrong.
-fn under_load(proxy: &Proxy, key: &RwLock<&Key>, work: impl FnOnce()) -> (usize, Vec<String>) {
+pub fn under_load(proxy: &Proxy, key: &RwLock<&Key>, work: impl FnOnce()) -> (usize, Vec<String>) {
     let done = AtomicBool::new(false);
     let failures = Mutex::new(Vec::new());
     let client = || {

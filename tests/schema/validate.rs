@@ -21,7 +21,7 @@ fn validate(root: &Value, schema: &Value, value: &Value, place: &str, errors: &m
     for (keyword, of) in members {
         let list = || of.as_array().unwrap_or_else(|| panic!("{keyword}: {of}")).iter();
         let holds = match keyword.as_str() {
-            "$schema" | "$defs" | "title" | "description" => true,
+            "$schema" | "$id" | "$defs" | "title" | "description" => true,
             // Both are taken together below.
             "properties" | "patternProperties" | "additionalProperties" => true,
             "$ref" => {
@@ -36,6 +36,18 @@ fn validate(root: &Value, schema: &Value, value: &Value, place: &str, errors: &m
             "anyOf" => list().any(|choice| is_valid(root, choice, value)),
             "oneOf" => list().filter(|choice| is_valid(root, choice, value)).count() == 1,
             "minimum" => value.as_f64().is_none_or(|value| value >= of.as_f64().unwrap()),
+            "exclusiveMinimum" => value.as_f64().is_none_or(|value| value > of.as_f64().unwrap()),
+            "maximum" => value.as_f64().is_none_or(|value| value <= of.as_f64().unwrap()),
+            "maxProperties" => {
+                value.as_object().is_none_or(|members| members.len() as u64 <= of.as_u64().unwrap())
+            }
+            "propertyNames" => {
+                for name in value.as_object().into_iter().flatten().map(|(name, _)| name) {
+                    let place = format!("{place}/{name}");
+                    validate(root, of, &Value::from(name.as_str()), &place, errors);
+                }
+                true
+            }
             "minItems" => {
                 value.as_array().is_none_or(|items| items.len() as u64 >= of.as_u64().unwrap())
             }

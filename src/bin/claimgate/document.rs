@@ -21,8 +21,16 @@ pub enum Runner<'d> {
     None,
     /// A `PluginConfig` of Envoy.
     Envoy(&'d Value),
-    /// A manifest of kind WasmPlugin.
-    Istio(&'d Value),
+    /// A manifest of Istio's, of kind WasmPlugin or TrafficExtension.
+    Istio {
+        /// What it is for: `selector`, `targetRefs`, `match`, `phase`.
+        spec: &'d Value,
+        /// What is loaded, and its place: of a TrafficExtension a part of `spec`, else all of it.
+        wasm: &'d Value,
+        inside: Place,
+    },
+    /// An element of `spec.wasm` in a manifest of kind EnvoyExtensionPolicy.
+    EnvoyGateway(&'d Value),
 }
 
 /// The filter in a file: what runs it, and the configuration that it is given.
@@ -63,7 +71,7 @@ pub fn configurations(text: &str) -> Result<Vec<Found>, Failure> {
 
 /// What is said of a file without the filter.
 pub const NONE: &str = "no configuration of the filter in it: expected `routes`, a Wasm plugin with \
-                        a `configuration`, or a WasmPlugin with a `pluginConfig`";
+                        a `configuration`, or a WasmPlugin, TrafficExtension or EnvoyExtensionPolicy";
 
 /// The filter wherever documents have it. Of several Wasm plugins those are the filter that name it, or whose
 /// configuration looks like its own; where none does, all are.
@@ -77,6 +85,7 @@ pub fn plugins(documents: &[Value]) -> Vec<Plugin<'_>> {
         } else {
             walk(document, &Place::default(), &mut |value, place| {
                 found.extend(envoy_plugin(value, place).or_else(|| istio_plugin(value, place)));
+                found.extend(gateway_plugins(value, place));
             });
         }
     }
@@ -100,10 +109,10 @@ impl Plugin<'_> {
                     let file: &[&str] = &["vm_config", "code", "local", "filename"];
                     named(plugin, &[&["name"], &["root_id"], file])
                 }
-                Runner::Istio(manifest) => {
-                    let spec: [&[&str]; 3] =
-                        [&["spec", "pluginName"], &["spec", "url"], &["metadata", "name"]];
-                    named(manifest, &spec)
+                Runner::Istio { wasm, .. } => named(wasm, &[&["pluginName"], &["url"]]),
+                Runner::EnvoyGateway(wasm) => {
+                    let urls: [&[&str]; 2] = [&["code", "image", "url"], &["code", "http", "url"]];
+                    named(wasm, &[&["name"], &["rootID"]]) || named(wasm, &urls)
                 }
             }
     }
@@ -121,12 +130,36 @@ fn envoy_plugin<'d>(value: &'d Value, place: &Place) -> Option<Plugin<'d>> {
 }
 
 fn istio_plugin<'d>(value: &'d Value, place: &Place) -> Option<Plugin<'d>> {
-    let spec = value.get("spec").filter(|_| is_kind(value, "WasmPlugin"))?;
-    let name = spec.get("pluginName").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let configuration = spec.get("pluginConfig").cloned();
+    let spec = value.get("spec")?;
+    let inside = place.key("spec");
+    let (wasm, inside) = if is_kind(value, "WasmPlugin") {
+        (spec, inside)
+    } else if is_kind(value, "TrafficExtension") {
+        (spec.get("wasm")?, inside.key("wasm"))
+    } else {
+        return None;
+    };
+    let name = wasm.get("pluginName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let configuration = wasm.get("pluginConfig").cloned();
     let configuration = configuration.ok_or_else(|| "missing: the filter refuses to load".into());
-    let inside = place.key("spec").key("pluginConfig");
-    Some(Plugin { runner: Runner::Istio(value), place: place.clone(), inside, name, configuration })
+    let config = inside.key("pluginConfig");
+    let runner = Runner::Istio { spec, wasm, inside };
+    Some(Plugin { runner, place: place.clone(), inside: config, name, configuration })
+}
+
+fn gateway_plugins<'d>(value: &'d Value, place: &Place) -> Vec<Plugin<'d>> {
+    let spec = value.get("spec").filter(|_| is_kind(value, "EnvoyExtensionPolicy"));
+    let all = spec.map(|spec| items(spec, "wasm")).unwrap_or_default().iter().enumerate();
+    all.map(|(index, wasm)| {
+        let place = place.key("spec").key("wasm").index(index);
+        let name = wasm.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let configuration = wasm.get("config").cloned();
+        let missing = || "missing: the filter refuses to load".to_owned();
+        let configuration = configuration.ok_or_else(missing);
+        let inside = place.key("config");
+        Plugin { runner: Runner::EnvoyGateway(wasm), place, inside, name, configuration }
+    })
+    .collect()
 }
 
 /// Whether a manifest of Kubernetes is of this kind.
@@ -227,6 +260,16 @@ mod tests {
             (
                 "kind: Service\n---\nkind: WasmPlugin\nspec: { pluginName: i, pluginConfig: { a: 1 } }\n".to_owned(),
                 "spec.pluginConfig|i",
+                r#"{"a":1}"#,
+            ),
+            (
+                "kind: TrafficExtension\nspec: { wasm: { pluginName: i, pluginConfig: { a: 1 } } }\n".to_owned(),
+                "spec.wasm.pluginConfig|i",
+                r#"{"a":1}"#,
+            ),
+            (
+                "kind: EnvoyExtensionPolicy\nspec: { wasm: [{ name: g, config: { a: 1 } }] }\n".to_owned(),
+                "spec.wasm[0].config|g",
                 r#"{"a":1}"#,
             ),
         ];

@@ -1,15 +1,17 @@
 //! `claimgate keys`: key pairs as JSON Web Keys.
 
 use crate::output::Format;
-use crate::{Failure, read};
+use crate::{Failure, push, read};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jwt_simple::algorithms::*;
 use jwt_simple::claims::{Claims, JWTClaims};
 use jwt_simple::common::HeaderOptions;
 use jwt_simple::prelude::Duration;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
+use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 pub enum Verb {
@@ -31,6 +33,9 @@ pub enum Verb {
         #[arg(required = true)]
         files: Vec<String>,
     },
+    /// Pushes the keys that an identity provider publishes into a deployed configuration, which Envoy then loads.
+    #[command(after_help = push::STATUS)]
+    Push(push::Arguments),
 }
 
 /// A file that was written.
@@ -40,8 +45,9 @@ struct Written<'a> {
     kid: Option<String>,
 }
 
-pub fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
+pub fn run(verb: &Verb, format: Format) -> Result<ExitCode, Failure> {
     match verb {
+        Verb::Push(arguments) => return push::run(arguments, format),
         Verb::New { alg, kid, out } => {
             let key = make(alg, kid.as_deref())?;
             // A key is JSON in either form.
@@ -66,7 +72,32 @@ pub fn run(verb: &Verb, format: Format) -> Result<(), Failure> {
             format.print(&set, || set.to_string());
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The thumbprint of a public JWK (RFC 7638): of its material alone. Of a key that only its certificate holds, the
+/// digest of that (`x5t#S256`, RFC 7517 section 4.9).
+pub fn thumbprint(jwk: &Value) -> String {
+    let required: &[&str] = match jwk.get("kty").and_then(Value::as_str) {
+        Some("EC") => &["crv", "kty", "x", "y"],
+        Some("RSA") => &["e", "kty", "n"],
+        Some("OKP") => &["crv", "kty", "x"],
+        _ => &["kty"],
+    };
+    let certificate = jwk.get("x5c").and_then(|chain| chain.get(0)).and_then(Value::as_str);
+    let certificate = certificate.and_then(|text| STANDARD.decode(text).ok());
+    let bytes = match certificate {
+        Some(der) if required.iter().any(|name| jwk.get(*name).is_none()) => der,
+        _ => {
+            // RFC 7638 section 3.3: no white space, and the members in the order of their names.
+            let members = required.iter().filter_map(|name| {
+                let value = jwk.get(*name)?;
+                Some(format!("\"{name}\":{value}"))
+            });
+            format!("{{{}}}", members.collect::<Vec<_>>().join(",")).into_bytes()
+        }
+    };
+    URL_SAFE_NO_PAD.encode(Sha256::digest(&bytes))
 }
 
 /// Writes a new file that only its owner may read.
@@ -156,7 +187,7 @@ generate! {
     Ed25519KeyPair: Ok(Self::generate());
 }
 
-fn make(alg: &str, kid: Option<&str>) -> Result<String, Failure> {
+pub fn make(alg: &str, kid: Option<&str>) -> Result<String, Failure> {
     with_pair!(alg,
         Pair => {
             let pair = Pair::new()?;
@@ -261,5 +292,17 @@ mod tests {
         }
         assert!(public(&make("HS256", None).unwrap()).is_err());
         assert!(make("none", None).is_err());
+    }
+
+    #[test]
+    fn thumbprints_are_those_of_the_standard() {
+        // RFC 8037 appendix A.3.
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+        assert_eq!(thumbprint(&key), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        for alg in ["RS256", "ES256", "ES384", "ES256K", "EdDSA"] {
+            // Without a name of its own a new key has its thumbprint.
+            let public = public(&make(alg, None).unwrap()).unwrap();
+            assert_eq!(public["kid"], thumbprint(&public), "{alg}");
+        }
     }
 }

@@ -46,7 +46,7 @@ impl Lines {
 }
 
 /// The names in a place, and its indices as text.
-fn names(place: &str) -> Vec<String> {
+pub fn names(place: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut rest = place;
     while !rest.is_empty() {

@@ -6,16 +6,22 @@ mod check;
 mod completions;
 mod document;
 mod explain;
+mod fetch;
 mod import;
+mod issuer;
 mod keys;
 mod lines;
 mod output;
 mod prose;
+mod push;
+mod render;
 mod routes;
 mod schema;
 mod table;
 mod testing;
 mod token;
+mod version;
+mod yaml;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use output::{Finding, Format};
@@ -60,9 +66,15 @@ enum Verb {
         after_help = "Exit status: 0 all is carried over, 1 something was left out or is stricter, 2 cannot run."
     )]
     Import(import::Arguments),
-    /// Makes keys, and prints the public half of them.
+    /// Prints the block of an issuer for a configuration, from what its OpenID discovery document says.
+    #[command(after_help = issuer::STATUS)]
+    Issuer(issuer::Arguments),
+    /// Makes keys, prints the public half of them, and pushes a provider's into a configuration.
     #[command(subcommand)]
     Keys(keys::Verb),
+    /// Writes the deployment manifest around a configuration: for Envoy, for Istio, for Envoy Gateway.
+    #[command(subcommand, after_help = "Exit status: 0 written, 2 refused.")]
+    Render(render::Verb),
     /// Runs policy tests: requests and claims, and what is to be decided.
     #[command(
         after_help = "Exit status: 0 all hold, 1 some fail or too little is covered, 2 cannot run."
@@ -72,9 +84,12 @@ enum Verb {
     #[command(subcommand)]
     Token(token::Verb),
     /// Prints the JSON Schema of the configuration, for editors and pipelines.
-    Schema,
+    Schema(schema::Arguments),
     /// Prints what completes this command line in a shell.
     Completions(completions::Arguments),
+    /// Prints the version of this command line, and of a built filter.
+    #[command(after_help = version::STATUS)]
+    Version(version::Arguments),
 }
 
 /// Why a verb could not do its work: one sentence in lower case.
@@ -91,14 +106,17 @@ fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments, format),
         Verb::Explain(arguments) => explain::run(&arguments, format),
         Verb::Import(arguments) => import::run(&arguments, format),
+        Verb::Render(verb) => render::run(&verb, format).map(|()| ExitCode::SUCCESS),
         Verb::Routes(arguments) => routes::run(&arguments, format),
         Verb::Test(arguments) => testing::run(&arguments, format),
-        Verb::Keys(verb) => keys::run(&verb, format).map(|()| ExitCode::SUCCESS),
+        Verb::Issuer(arguments) => issuer::run(&arguments, format),
+        Verb::Keys(verb) => keys::run(&verb, format),
         Verb::Token(verb) => token::run(&verb, format).map(|()| ExitCode::SUCCESS),
-        Verb::Schema => {
-            schema::run(format);
+        Verb::Schema(arguments) => {
+            schema::run(&arguments, format);
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Version(arguments) => version::run(&arguments, format),
         Verb::Completions(arguments) => {
             completions::run(&arguments, &mut Arguments::command());
             Ok(ExitCode::SUCCESS)

@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A configuration, alone or inside an envoy.yaml, an ECDS resource file or an Istio WasmPlugin; `-` is standard
-    /// input.
+    /// A configuration, alone or inside an envoy.yaml, an ECDS resource file or a manifest of Istio's or Envoy Gateway's;
+    /// `-` is standard input.
     file: String,
     /// The host, as a request names it; every host that a route names, and the others, where none is given.
     #[arg(long)]

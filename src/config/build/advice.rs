@@ -185,7 +185,7 @@ impl Absence<'_> {
             self.visit(part, &place.key("by_issuer").key(name), negated, depth + 1, warnings);
         }
         // By itself a named condition is looked at where it stands.
-        if let Some(part) = condition.reference.as_ref().filter(|_| negated) {
+        if let Some(part) = condition.r#ref.as_ref().filter(|_| negated) {
             let part = self.named.get(part);
             let mut own = Vec::new();
             part.into_iter().for_each(|part| self.visit(part, place, true, depth + 1, &mut own));

@@ -54,7 +54,7 @@ impl Builder<'_> {
             ("all", raw.all.is_some()),
             ("any", raw.any.is_some()),
             ("not", raw.not.is_some()),
-            ("ref", raw.reference.is_some()),
+            ("ref", raw.r#ref.is_some()),
             ("by_issuer", raw.by_issuer.is_some()),
             ("scopes", raw.scopes.is_some()),
             ("any_scope", raw.any_scope.is_some()),
@@ -91,7 +91,7 @@ impl Builder<'_> {
             let part = self.nested(part, &place.key("not"), depth + 1)?;
             return Ok(Condition::Not(Box::new(part)));
         }
-        if let Some(name) = &raw.reference {
+        if let Some(name) = &raw.r#ref {
             let Some(named) = self.conditions.get(name) else {
                 let known = list(self.conditions.keys().map(String::as_str));
                 return Err(place.key("ref").error(format!(

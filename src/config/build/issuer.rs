@@ -89,7 +89,7 @@ impl Builder<'_> {
             forward_token: raw.forward_token,
             clock_skew_ms: skew.unwrap_or(CLOCK_SKEW).as_millis() as i64,
             max_lifetime_ms: lifetime.map(|lifetime| lifetime.as_millis() as i64),
-            typ: raw.typ.as_deref().map(|typ| claims::normal_type(typ).into()),
+            typ: raw.r#type.as_deref().map(|typ| claims::normal_type(typ).into()),
             require_claims,
             allow_no_expiry: raw.allow_no_expiry,
             subject,

@@ -1,4 +1,4 @@
-//! Self-signed X.509 certificates (RFC 5280) of P-256 keys.
+//! X.509 certificates (RFC 5280) of P-256 keys.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
@@ -30,15 +30,36 @@ pub struct Certificate {
 
 /// The certificate of `key`, signed by itself, with these alternative names.
 pub fn self_signed(key: &Key, common_name: &str, uri: &str, dns: &str) -> Certificate {
+    certificate(key, common_name, key, common_name, uri, dns)
+}
+
+/// The certificate of `key`, signed by another one of this common name, with these alternative names.
+#[allow(dead_code, reason = "not every test that includes this file has an authority")]
+pub fn signed_by(authority: &Key, issuer: &str, key: &Key, uri: &str, dns: &str) -> Certificate {
+    certificate(authority, issuer, key, "leaf", uri, dns)
+}
+
+fn certificate(
+    authority: &Key,
+    issuer: &str,
+    key: &Key,
+    common_name: &str,
+    uri: &str,
+    dns: &str,
+) -> Certificate {
     let spki: String = key.pem.lines().filter(|line| !line.starts_with("-----")).collect();
     let spki = BASE64_STANDARD.decode(spki).unwrap();
     let algorithm = der(SEQUENCE, &[&der(OID, &[ES256])]);
-    let attribute =
-        der(SEQUENCE, &[&der(OID, &[COMMON_NAME]), &der(UTF8_STRING, &[common_name.as_bytes()])]);
-    let name = der(SEQUENCE, &[&der(SET, &[&attribute])]);
+    let name = |common_name: &str| {
+        let text = der(UTF8_STRING, &[common_name.as_bytes()]);
+        let attribute = der(SEQUENCE, &[&der(OID, &[COMMON_NAME]), &text]);
+        der(SEQUENCE, &[&der(SET, &[&attribute])])
+    };
     let validity =
         der(SEQUENCE, &[&der(UTC_TIME, &[b"200101000000Z"]), &der(UTC_TIME, &[b"491231235959Z"])]);
-    let constraints = der(SEQUENCE, &[&der(BOOLEAN, &[&[0xff]])]);
+    // Whether it is an authority, which is no by default.
+    let is_authority = if issuer == common_name { der(BOOLEAN, &[&[0xff]]) } else { Vec::new() };
+    let constraints = der(SEQUENCE, &[&is_authority]);
     let names = der(SEQUENCE, &[&der(0x86, &[uri.as_bytes()]), &der(0x82, &[dns.as_bytes()])]);
     let extension = |oid: &[u8], value: &[u8]| {
         der(SEQUENCE, &[&der(OID, &[oid]), &der(OCTET_STRING, &[value])])
@@ -53,14 +74,14 @@ pub fn self_signed(key: &Key, common_name: &str, uri: &str, dns: &str) -> Certif
             &der(0xa0, &[&der(INTEGER, &[&[2]])]),
             &der(INTEGER, &[&[&[1], &keys::random(8)[..]].concat()]),
             &algorithm,
-            &name,
+            &name(issuer),
             &validity,
-            &name,
+            &name(common_name),
             &spki,
             &der(0xa3, &[&extensions]),
         ],
     );
-    let signature = key.sign("ES256", &signed);
+    let signature = authority.sign("ES256", &signed);
     let (r, s) = signature.split_at(32);
     let signature = der(SEQUENCE, &[&integer(r), &integer(s)]);
     let certificate = der(SEQUENCE, &[&signed, &algorithm, &der(BIT_STRING, &[&[0], &signature])]);

@@ -2,26 +2,26 @@
 
 use super::plugin::is_true;
 use super::{Note, client_address, join, written};
-use crate::document::{Plugin, Runner, at, is_kind, items};
+use crate::document::{Plugin, Runner, at, is_kind, items, walk};
 use claimgate::config::Place;
 use serde_json::Value;
+
+/// Why a client's address means little where the filter may stand behind a sidecar.
+pub const OWN_WORD: &str = "`client_address` is the client's own word behind a sidecar: use it in a gateway, with \
+                            `numTrustedProxies` set";
 
 /// What is wrong with the manifests that hold the filter, and with those beside them.
 pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
     let mut notes = Vec::new();
     for plugin in plugins {
-        let Runner::Istio(manifest) = plugin.runner else { continue };
-        let spec = manifest.get("spec").unwrap_or(&Value::Null);
-        wasm_plugin(spec, &plugin.place.key("spec"), &mut notes);
+        let Runner::Istio { spec, wasm, inside } = &plugin.runner else { continue };
+        extension(spec, &plugin.place.key("spec"), &mut notes);
+        module(wasm, inside, &mut notes);
         let Ok(configuration) = &plugin.configuration else { continue };
-        if let Some(inside) = client_address(configuration) {
+        if let Some(inside) = client_address(configuration).filter(|_| !names_gateway(spec)) {
             notes.push(Note {
                 place: join(&written(&plugin.inside), &inside),
-                ..Note::warning(
-                    &inside,
-                    "`client_address` is the client's own word behind a sidecar: use it in a gateway, \
-                     with `numTrustedProxies` set",
-                )
+                ..Note::warning(&inside, OWN_WORD)
             });
         }
         clusters(documents, configuration, plugin, &mut notes);
@@ -29,8 +29,44 @@ pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
     notes
 }
 
-fn wasm_plugin(spec: &Value, place: &Place, notes: &mut Vec<Note>) {
-    let word = |name| spec.get(name).and_then(Value::as_str);
+/// Where the filter stands, and what it is asked of.
+fn extension(spec: &Value, place: &Place, notes: &mut Vec<Note>) {
+    if spec.get("phase").and_then(Value::as_str) != Some("AUTHN") {
+        notes.push(Note::warning(
+            &place.key("phase"),
+            "not `AUTHN`: Istio's own authorization runs before the filter, on headers that a client \
+             may have forged",
+        ));
+    }
+    let gateway = names_gateway(spec);
+    for (index, one) in items(spec, "match").iter().enumerate() {
+        let place = place.key("match").index(index).key("mode");
+        let mode = one.get("mode").and_then(Value::as_str);
+        if mode == Some("CLIENT") && !gateway {
+            notes.push(Note::error(
+                &place,
+                "`CLIENT` is what the workload itself sends: write `SERVER`",
+            ));
+        }
+        if mode == Some("SERVER") && gateway {
+            notes.push(Note::error(
+                &place,
+                "a gateway's requests are `CLIENT` to Istio, so that the filter is never asked: leave \
+                 `match` out",
+            ));
+        }
+    }
+}
+
+/// Whether the filter stands in a gateway, for which Istio sets `use_remote_address`.
+fn names_gateway(spec: &Value) -> bool {
+    let mut targets = items(spec, "targetRefs").iter().chain(spec.get("targetRef"));
+    targets.any(|target| is_kind(target, "Gateway"))
+}
+
+/// What is loaded.
+fn module(wasm: &Value, place: &Place, notes: &mut Vec<Note>) {
+    let word = |name| wasm.get(name).and_then(Value::as_str);
     if word("failStrategy") == Some("FAIL_OPEN") {
         notes.push(Note::error(
             &place.key("failStrategy"),
@@ -40,30 +76,15 @@ fn wasm_plugin(spec: &Value, place: &Place, notes: &mut Vec<Note>) {
     if word("type") == Some("NETWORK") {
         notes.push(Note::error(&place.key("type"), "the filter judges HTTP: write `HTTP`"));
     }
-    if word("phase") != Some("AUTHN") {
-        notes.push(Note::warning(
-            &place.key("phase"),
-            "not `AUTHN`: Istio's own authorization runs before the filter, on headers that a client \
-             may have forged",
-        ));
-    }
-    let remote = word("url").is_some_and(|url| !url.starts_with("file:"));
-    if remote
+    if let Some(url) = word("url")
+        && !url.starts_with("file:")
         && word("sha256").is_none()
-        && !word("url").is_some_and(|url| url.contains("@sha256:"))
+        && !url.contains("@sha256:")
     {
         notes.push(Note::warning(
             &place.key("url"),
             "whoever can write there decides what runs: pin it by `sha256`",
         ));
-    }
-    for (index, one) in items(spec, "match").iter().enumerate() {
-        if one.get("mode").is_some_and(|mode| mode == "CLIENT") {
-            notes.push(Note::error(
-                &place.key("match").index(index).key("mode"),
-                "`CLIENT` is what the workload itself sends: write `SERVER`",
-            ));
-        }
     }
 }
 
@@ -75,19 +96,19 @@ fn clusters(
     notes: &mut Vec<Note>,
 ) {
     let mut wrong: Vec<(Place, Severe, String)> = Vec::new();
-    crate::document::walk(configuration, &Place::default(), &mut |value, place| {
+    walk(configuration, &Place::default(), &mut |value, place| {
         let text = |name| value.get(name).and_then(Value::as_str);
         let (Some(cluster), Some(_)) = (text("cluster"), text("url")) else { return };
         let place = place.key("cluster");
         let parts: Vec<&str> = cluster.split('|').collect();
-        let [_, port, _, host] = parts[..] else {
+        let [_, port, subset, host] = parts[..] else {
             let reason = format!(
                 "`{cluster}` is no cluster of Istio's: write `outbound|443||idp.example.com`"
             );
             wrong.push((place, Severe::Warning, reason));
             return;
         };
-        match tls(documents, host, port) {
+        match tls(documents, host, port, subset) {
             // It may be in another file.
             None if !documents.iter().any(|document| is_entry(document, host)) => {}
             Some("SIMPLE" | "MUTUAL" | "ISTIO_MUTUAL") => {}
@@ -106,14 +127,14 @@ fn clusters(
         notes.push(Note { place: join(&written(&plugin.inside), &inside), ..note });
     }
     for document in documents.iter().filter(|document| is_kind(document, "DestinationRule")) {
-        let tls = at(document, &["spec", "trafficPolicy", "tls"]).unwrap_or(&Value::Null);
-        if is_true(tls.get("insecureSkipVerify")) {
-            let place = Place::default().key("spec").key("trafficPolicy").key("tls");
-            notes.push(Note::error(
-                &place.key("insecureSkipVerify"),
-                "takes any certificate: leave it out",
-            ));
-        }
+        walk(document, &Place::default(), &mut |value, place| {
+            if is_true(value.get("insecureSkipVerify")) {
+                notes.push(Note::error(
+                    &place.key("insecureSkipVerify"),
+                    "takes any certificate: leave it out",
+                ));
+            }
+        });
     }
 }
 
@@ -127,16 +148,25 @@ fn is_entry(document: &Value, host: &str) -> bool {
     is_kind(document, "ServiceEntry") && hosts.iter().any(|entry| entry == host)
 }
 
-/// How a DestinationRule says that a host is spoken to.
-fn tls<'d>(documents: &'d [Value], host: &str, port: &str) -> Option<&'d str> {
+/// How a DestinationRule says that a host is spoken to: for a port or a subset, or for all.
+fn tls<'d>(documents: &'d [Value], host: &str, port: &str, subset: &str) -> Option<&'d str> {
     let rule = documents.iter().find(|document| {
         is_kind(document, "DestinationRule")
             && at(document, &["spec", "host"]).is_some_and(|own| own == host)
     })?;
-    let policy = at(rule, &["spec", "trafficPolicy"])?;
-    let of_port = items(policy, "portLevelSettings").iter().find(|settings| {
-        at(settings, &["port", "number"]).is_some_and(|number| number.as_u64() == port.parse().ok())
-    });
-    let tls = of_port.and_then(|settings| settings.get("tls")).or_else(|| policy.get("tls"))?;
+    let spec = rule.get("spec")?;
+    let subset = items(spec, "subsets")
+        .iter()
+        .find(|one| one.get("name").is_some_and(|name| name == subset))
+        .and_then(|subset| subset.get("trafficPolicy"));
+    let tls = |policy: Option<&'d Value>| {
+        let policy = policy?;
+        let of_port = items(policy, "portLevelSettings").iter().find(|settings| {
+            let number = at(settings, &["port", "number"]);
+            number.is_some_and(|number| number.as_u64() == port.parse().ok())
+        });
+        of_port.and_then(|settings| settings.get("tls")).or_else(|| policy.get("tls"))
+    };
+    let tls = tls(subset).or_else(|| tls(spec.get("trafficPolicy")))?;
     tls.get("mode").and_then(Value::as_str)
 }

@@ -3,8 +3,9 @@
 
 mod clusters;
 mod envoy;
-mod istio;
-mod plugin;
+mod envoy_gateway;
+pub mod istio;
+pub mod plugin;
 
 use crate::document::{self, Plugin, Runner};
 use crate::lines::Lines;
@@ -18,8 +19,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A configuration in JSON or YAML, alone or inside an envoy.yaml, an ECDS resource file or an
-    /// Istio WasmPlugin; `-` is standard input.
+    /// A configuration in JSON or YAML, alone or inside an envoy.yaml, an ECDS resource file, a
+    /// WasmPlugin or TrafficExtension of Istio's or an EnvoyExtensionPolicy; `-` is standard input.
     file: String,
     /// Warnings fail too.
     #[arg(long)]
@@ -137,6 +138,7 @@ fn check(
     notes.push((file, envoy::judge(&documents, &around)));
     notes.push((file, clusters::judge(&documents, &around)));
     notes.push((file, istio::judge(&documents, &plugins)));
+    notes.push((file, envoy_gateway::judge(&documents, &plugins)));
     let finding = |file: &str, Note { severity, place, message }| {
         let file = file.to_owned();
         Finding { severity, file, place, message }
@@ -204,8 +206,9 @@ pub fn written(place: &Place) -> String {
 /// A configuration that reads the client's address, in a file that does not show what Envoy takes for it.
 fn unseen_address(plugin: &Plugin<'_>) -> Option<Note> {
     let inside = client_address(plugin.configuration.as_ref().ok()?)?;
-    let seen = !matches!(plugin.runner, Runner::Istio(_));
-    seen.then(|| Note {
+    // Istio's manifests are judged by themselves, and Envoy Gateway sets it.
+    let seen = matches!(plugin.runner, Runner::Istio { .. } | Runner::EnvoyGateway(_));
+    (!seen).then(|| Note {
         severity: Severity::Warning,
         place: join(&written(&plugin.inside), &inside),
         message: "`client_address` is the client's own word unless Envoy's connection manager has \
@@ -215,7 +218,7 @@ fn unseen_address(plugin: &Plugin<'_>) -> Option<Note> {
 }
 
 /// The first place in a configuration that reads Envoy's client address.
-fn client_address(configuration: &Value) -> Option<Place> {
+pub fn client_address(configuration: &Value) -> Option<Place> {
     let mut found = None;
     document::walk(configuration, &Place::default(), &mut |value, place| {
         let by = document::items(value, "by").iter().any(|by| by == "client_address");

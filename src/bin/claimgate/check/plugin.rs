@@ -42,7 +42,7 @@ pub(super) const NEEDED: [&str; 27] = [
 /// What is wrong with the plugin, whatever its configuration.
 pub fn judge(plugin: &Plugin<'_>) -> Vec<Note> {
     match plugin.runner {
-        Runner::None | Runner::Istio(_) => Vec::new(),
+        Runner::None | Runner::Istio { .. } | Runner::EnvoyGateway(_) => Vec::new(),
         Runner::Envoy(settings) => envoy(settings, &plugin.place),
     }
 }
@@ -123,8 +123,13 @@ pub fn variables<'e>(
             handed.extend(own.map(|(key, value)| (key.clone(), Some(text(Some(value))))));
             false
         }
-        Runner::Istio(manifest) => {
-            let config = at(manifest, &["spec", "vmConfig"]).unwrap_or(&Value::Null);
+        Runner::EnvoyGateway(wasm) => {
+            let env = wasm.get("env").unwrap_or(&Value::Null);
+            handed.extend(items(env, "hostKeys").iter().map(|key| (text(Some(key)), None)));
+            false
+        }
+        Runner::Istio { wasm, .. } => {
+            let config = wasm.get("vmConfig").unwrap_or(&Value::Null);
             for variable in items(config, "env") {
                 let host = variable.get("valueFrom").is_some_and(|from| from == "HOST");
                 let value = (!host).then(|| text(variable.get("value")));

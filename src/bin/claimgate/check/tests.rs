@@ -279,7 +279,9 @@ fn manifests_of_istio() {
         ("/spec/type", json!("NETWORK"), "error spec.type: "),
         ("/spec/sha256", json!(null), "warning spec.url: "),
         ("/spec/url", json!("file:///f.wasm"), ""),
-        ("/spec/match/0/mode", json!("CLIENT"), "error spec.match[0].mode: "),
+        ("/spec/match/0/mode", json!("CLIENT"), "error spec.match[0].mode: `CLIENT` is what the workload itself sends"),
+        ("/spec/targetRefs", json!([{"kind": "Gateway", "name": "g"}]), "error spec.match[0].mode: a gateway's requests are `CLIENT`"),
+        ("/spec/targetRefs", json!([{"kind": "Service", "name": "s"}]), ""),
         ("/spec/pluginConfig", json!(null), "error spec.pluginConfig: missing"),
         ("/spec/pluginConfig/issuers/corp/keys/0/remote/cluster", json!("idp"), "warning remote.cluster: `idp` is no cluster of Istio's"),
         ("/spec/pluginConfig/routes/0/require", json!({"client_address": ["10.0.0.0/8"]}), "warning spec.pluginConfig: routes[0].require: `client_address`"),
@@ -287,8 +289,12 @@ fn manifests_of_istio() {
     let entry = json!({"kind": "ServiceEntry", "spec": {"hosts": ["idp.example.com"]}});
     let rule = |tls: Value| json!({"kind": "DestinationRule", "spec": {"host": "idp.example.com", "trafficPolicy": {"tls": tls}}});
     let port = json!({"kind": "DestinationRule", "spec": {"host": "idp.example.com", "trafficPolicy": {"portLevelSettings": [{"port": {"number": 443}, "tls": {"mode": "SIMPLE"}}]}}});
+    let subset = |tls: Value| json!({"kind": "DestinationRule", "spec": {"host": "idp.example.com", "subsets": [{"name": "", "trafficPolicy": {"tls": tls}}]}});
     let cases = [
         (vec![], ""),
+        (vec![entry.clone(), subset(json!({"mode": "SIMPLE"}))], ""),
+        (vec![entry.clone(), subset(json!({"mode": "DISABLE"}))], "plain text"),
+        (vec![subset(json!({"mode": "SIMPLE", "insecureSkipVerify": true}))], "takes any certificate"),
         (vec![entry.clone()], "plain text"),
         (vec![entry.clone(), rule(json!({"mode": "SIMPLE"}))], ""),
         (vec![entry.clone(), rule(json!({"mode": "DISABLE"}))], "plain text"),
@@ -303,4 +309,51 @@ fn manifests_of_istio() {
         let holds = if want.is_empty() { found.is_empty() } else { found.iter().any(|found| found.starts_with("error") && found.contains(want)) };
         assert!(holds, "{text}\nwanted `{want}`, found {found:#?}");
     }
+}
+
+#[test]
+#[rustfmt::skip]
+fn manifests_of_istio_that_name_a_gateway() {
+    let mut configuration = configuration();
+    configuration["issuers"]["corp"]["keys"][0]["remote"]["cluster"] = json!("outbound|443||idp.example.com");
+    configuration["routes"][0]["require"] = json!({"client_address": ["10.0.0.0/8"]});
+    let manifest = json!({"kind": "TrafficExtension", "spec": {
+        "targetRefs": [{"kind": "Gateway", "name": "g"}], "phase": "AUTHN",
+        "wasm": {"url": "oci://r.example.com/claimgate", "sha256": "x", "failStrategy": "FAIL_RELOAD", "pluginConfig": configuration},
+    }});
+    hold(&manifest, &[
+        ("/spec/targetRefs", json!([{"kind": "Service", "name": "s"}]), "warning spec.wasm.pluginConfig: routes[0].require: `client_address`"),
+        ("/spec/match", json!([{"mode": "CLIENT"}]), ""),
+        ("/spec/phase", json!(null), "warning spec.phase: not `AUTHN`"),
+        ("/spec/wasm/failStrategy", json!("FAIL_OPEN"), "error spec.wasm.failStrategy: "),
+        ("/spec/wasm/type", json!("NETWORK"), "error spec.wasm.type: "),
+        ("/spec/wasm/sha256", json!(null), "warning spec.wasm.url: "),
+        ("/spec/wasm/pluginConfig", json!(null), "error spec.wasm.pluginConfig: missing"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn manifests_of_envoy_gateway() {
+    let mut configuration = configuration();
+    configuration["issuers"]["corp"]["keys"][0] = json!({"secret": {"env": "SET"}, "algorithms": ["HS256"]});
+    let manifest = json!({"kind": "EnvoyExtensionPolicy", "spec": {"wasm": [{
+        "name": "claimgate", "failOpen": false, "env": {"hostKeys": ["SET"]},
+        "code": {"type": "Image", "image": {"url": "r.example.com/claimgate", "sha256": "x"}}, "config": configuration,
+    }]}});
+    let keys = |cluster: &str| json!([{"remote": {"cluster": cluster, "url": "https://idp.example.com/jwks"}}]);
+    hold(&manifest, &[
+        ("/spec/wasm/0/failOpen", json!(true), "error spec.wasm[0].failOpen: "),
+        ("/spec/wasm/0/failOpen", json!(null), ""),
+        ("/spec/wasm/0/env", json!(null), "error spec.wasm[0].config: issuers.corp.keys[0].secret.env: environment variable `SET` is not set"),
+        ("/spec/wasm/0/code/image/sha256", json!(null), "warning spec.wasm[0].code.image.url: "),
+        ("/spec/wasm/0/code/image", json!({"url": "r.example.com/claimgate@sha256:x"}), ""),
+        ("/spec/wasm/0/config", json!(null), "error spec.wasm[0].config: missing"),
+        ("/spec/wasm/0/config/routes/0/require", json!({"client_address": ["10.0.0.0/8"]}), ""),
+        ("/spec/wasm/0/config/issuers/corp/keys", keys("idp"), "warning spec.wasm[0].config: issuers.corp.keys[0].remote.cluster: Envoy Gateway makes no cluster `idp`"),
+        ("/spec/wasm/0/config/issuers/corp/keys", keys("httproute/default/idp/rule/0"), ""),
+    ]);
+    let other = json!({"kind": "EnvoyExtensionPolicy", "spec": {"wasm": [{"name": "headers", "config": {"a": 1}}]}});
+    let found = findings(&format!("{manifest}\n---\n{other}\n"));
+    assert!(found.iter().any(|found| found.contains("takes the place of the one that names its gateway")), "{found:?}");
 }

@@ -1,6 +1,6 @@
 //! Conditions of the configuration that is made.
 
-use super::write::Node;
+use crate::yaml::Node;
 use serde_json::{Value, json};
 
 /// A condition. It holds on *true* only, as the filter has it.

@@ -9,7 +9,7 @@ use super::leaf;
 use super::policy::{Ask, Formula, Without};
 use super::source::{Object, seconds};
 use super::text::Text;
-use super::write::Node;
+use crate::yaml::Node;
 use std::collections::BTreeMap;
 
 /// What the filter asks for.

@@ -3,7 +3,7 @@
 use super::condition::Condition;
 use super::finding::{At, Findings};
 use super::policy::Formula;
-use super::write::Node;
+use crate::yaml::Node;
 use claimgate::config;
 use claimgate::token::signature::Portable;
 use serde_json::{Value, json};

@@ -7,8 +7,8 @@ use super::issuers::{self, Carried, Issuer, Issuers};
 use super::istio_rules;
 use super::policy::{Ask, Formula, Policy, Without};
 use super::source::{Document, Object, seconds};
-use super::write::Node;
 use crate::Failure;
+use crate::yaml::Node;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,15 +24,14 @@ mod regex;
 mod routes;
 mod source;
 mod text;
-mod write;
 
 use crate::output::Format;
+use crate::yaml::Node;
 use crate::{Failure, read};
 use finding::{At, Findings};
 use serde_json::{Value, json};
 use source::Document;
 use std::process::ExitCode;
-use write::Node;
 
 #[derive(clap::Args)]
 pub struct Arguments {

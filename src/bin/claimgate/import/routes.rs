@@ -8,7 +8,7 @@ use super::issuers::slug;
 use super::pattern::{self, Pattern};
 use super::policy::{Cell, Formula, Policy, is_method};
 use super::text::Text;
-use super::write::Node;
+use crate::yaml::Node;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,8 @@
-//! Writes a document as YAML, in the order in which it was made: short parts on one line.
+//! Writes a document as YAML, in the order in which it was made: short parts on one line, lines of text as lines.
 
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use std::fmt;
 use std::fmt::Write as _;
 
 /// The longest line that holds a part as a whole.
@@ -58,6 +60,13 @@ impl Node {
                 for (name, node) in members {
                     let flow = node.flow();
                     let name = scalar(&Value::String(name.clone()));
+                    if let Some((mark, lines)) = node.literal() {
+                        _ = writeln!(out, "{pad}{name}: {mark}");
+                        for line in lines {
+                            _ = writeln!(out, "{}", format!("{pad}  {line}").trim_end());
+                        }
+                        continue;
+                    }
                     let fits = indent + name.len() + 2 + flow.len() <= WIDTH;
                     if !node.is_nested() || (fits && indent > 0 && !node.is_deep()) {
                         _ = writeln!(out, "{pad}{name}: {flow}");
@@ -68,6 +77,23 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// The lines of a text that is best read as lines, and the mark that stands before them.
+    fn literal(&self) -> Option<(&'static str, impl Iterator<Item = &str>)> {
+        let Self::Scalar(Value::String(text)) = self else { return None };
+        let (mark, body) = match text.strip_suffix('\n') {
+            Some(body) => ("|", body),
+            None => ("|-", text.as_str()),
+        };
+        let plain = |c: char| c == '\n' || c == ' ' || c.is_ascii_graphic();
+        let ends = |line: &str| line.ends_with(' ') || line.is_empty();
+        let reads = body.contains('\n')
+            && text.chars().all(plain)
+            && !body.starts_with([' ', '\n'])
+            && !body.lines().any(ends)
+            && !body.ends_with('\n');
+        reads.then(|| (mark, body.lines()))
     }
 
     fn is_nested(&self) -> bool {
@@ -105,6 +131,52 @@ impl Node {
                 format!("{{ {} }}", members.join(", "))
             }
         }
+    }
+}
+
+/// A document as it is read, with its members in the order in which they stand.
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Ordered;
+        impl<'de> Visitor<'de> for Ordered {
+            type Value = Node;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("YAML")
+            }
+            fn visit_unit<E>(self) -> Result<Node, E> {
+                Ok(Node::Scalar(Value::Null))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+                Ok(Node::Scalar(value.into()))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+                Ok(Node::Scalar(value.into()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+                Ok(Node::Scalar(value.into()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+                Ok(Node::Scalar(value.into()))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+                Ok(Node::from(value))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+                let mut list = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    list.push(item);
+                }
+                Ok(Node::List(list))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = access.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Node::Map(members))
+            }
+        }
+        deserializer.deserialize_any(Ordered)
     }
 }
 
@@ -197,12 +269,23 @@ mod tests {
             "\u{2028}",
             "\u{1f600}",
             " a ",
+            "a\nb\n",
+            "a\n\nb",
+            "a\n  b: c\n- d",
+            " a\nb",
+            "a \nb",
+            "\na",
+            "a\n\n",
+            "a\tb\nc",
+            "a\r\nb",
         ];
         let long = "x".repeat(120);
         let value = json!({
             "texts": odd, "nested": {"a": [{"b": odd, "c": {"d": 1.5}}], "e": {}, "f": []},
             "long": [long, {"k": long, "l": [long]}], "n": -1, "t": true,
             "odd keys": {"a: b": 1, "*": 2, "true": 3},
+            "lines": odd.iter().map(|text| json!({"one": text})).collect::<Vec<_>>(),
+            "pem": {"one": "-----BEGIN X-----\nYWJj\n-----END X-----\n", "two": "# a\nb"},
         });
         let text = Node::from(value.clone()).yaml();
         let back: Value = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
