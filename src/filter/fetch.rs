@@ -54,7 +54,10 @@ pub fn end(gate: &Gate, engine: &Engine, token: u32, headers: usize, size: usize
         FetchId::Revocations(_) => revocation::MAX_BYTES,
     };
     let answer = if headers == 0 {
-        Err(format!("no answer within {} ms", source.timeout))
+        Err(format!(
+            "no answer: none within {} ms, or a longer one than Envoy takes",
+            source.timeout
+        ))
     } else if size > limit {
         Err(too_large(size, limit))
     } else {

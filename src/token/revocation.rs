@@ -16,7 +16,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::time::UNIX_EPOCH;
 
-/// The largest list that is fetched, in bytes: a million UUIDs have 39 MB.
+/// The largest list that is fetched, in bytes: a million UUIDs have 39 MB. Envoy takes 32 MiB, unless told otherwise.
 pub const MAX_BYTES: usize = 64 << 20;
 
 /// The same in every worker and at every load: lists are the operator's, so that nobody chooses collisions.

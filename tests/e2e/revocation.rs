@@ -204,12 +204,11 @@ fn before_any_list_it_is_as_the_operator_says() {
 #[test]
 fn a_million_tokens_are_fetched_and_known() {
     let provider = IdentityProvider::start(Answer::Close);
-    let ids: Vec<String> =
-        (0..1_000_000).map(|id| format!("00000000-0000-4000-8000-{id:012}")).collect();
+    let ids: Vec<String> = (0..1_000_000).map(|id| format!("{id:022}")).collect();
     publish(&provider, &json!({"tokens": ids}));
     let proxy = fetching(&provider, json!({"refresh": "1h", "max_stale": "1h", "timeout": "30s"}));
     for id in [0, 1, 500_000, 999_999] {
         becomes(&proxy, &token(&ids[id]), "token_revoked");
     }
-    assert_eq!(outcome(&proxy, &token("00000000-0000-4000-8000-000001000000")), "allowed");
+    assert_eq!(outcome(&proxy, &token(&format!("{:022}", 1_000_000))), "allowed");
 }
