@@ -22,6 +22,8 @@ pub struct Policy {
     pub audit: bool,
     /// Whether the records are chained.
     pub integrity: bool,
+    /// How many tokens were taken back.
+    pub revoked: usize,
 }
 
 impl Policy {
@@ -34,6 +36,7 @@ impl Policy {
             cache: true,
             audit: false,
             integrity: false,
+            revoked: 0,
         }
     }
 
@@ -142,6 +145,10 @@ impl Policy {
         if self.integrity {
             let pem = Ed25519KeyPair::generate().to_pem();
             config["audit"]["integrity"] = json!({"key_id": "bench", "sign": {"utf8": pem}});
+        }
+        if self.revoked > 0 {
+            let ids: Vec<String> = (0..self.revoked).map(|id| format!("{id:022}")).collect();
+            config["issuers"]["idp"]["revocation"] = json!({"tokens": ids});
         }
         vec![wasm_filter("claimgate", wasm, &config)]
     }

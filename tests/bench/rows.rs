@@ -122,6 +122,14 @@ pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
             &[Bar::Thousand(91.9)],
         )
     });
+    for (revoked, title) in [(10, "10"), (1_000_000, "1,000,000")] {
+        add(&format!("revocation-{revoked}"), &|| {
+            let policy = Policy { revoked, ..policy() };
+            let title = format!("RS256, the same token again, {title} others revoked");
+            let bars = &[Bar::OverRow("rs256-warm", 1.0)];
+            Row { native: false, ..row("revocation", &title, policy, same("RS256"), bars) }
+        });
+    }
     add("integrity", &|| {
         let policy = Policy { audit: true, integrity: true, ..policy() };
         let title = "the same, and the records are a signed chain";
