@@ -94,10 +94,10 @@ lint: toolchain ## formatting, clippy for both targets, rustdoc; warnings are er
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo fmt --check --manifest-path tests/ratelimit-service/Cargo.toml
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --lib --target wasm32-wasip1 -- -D warnings
-	cargo clippy --locked --package claimgate-host-test --target wasm32-wasip1 -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps --locked
+	cargo clippy --profile native --locked --all-targets -- -D warnings
+	cargo clippy --profile native --locked --lib --target wasm32-wasip1 -- -D warnings
+	cargo clippy --profile native --locked --package claimgate-host-test --target wasm32-wasip1 -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --profile native --no-deps --locked
 
 fuzz: toolchain ## searches for inputs that break a promise, FUZZ_SECONDS (60) for each target; needs a C++ compiler
 	CARGO_TARGET_DIR="$(OUT)/fuzz" RUSTFLAGS="$(strip $(coverage))" \

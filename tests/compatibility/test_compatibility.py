@@ -18,10 +18,14 @@ PINS = sorted(HERE.glob("*.txt"))
 # The main job: tokens are verified, routes and conditions enforced, headers stripped and set, decisions recorded and
 # counted, keys pushed and fetched, and what cannot be decided is refused.
 MAIN_JOB = (
-    "algorithms::", "audit::", "audit_chain::", "claims::", "compact::", "conditions::", "configuration::",
-    "cross_origin::", "grpc::", "host_denies::", "http2::", "identity::", "metrics::", "modes::", "path_safety::",
-    "reload::", "remote_keys::", "responses::", "routes::", "secrecy::", "shadow::", "token_places::", "workers::",
+    "algorithms::", "audit::", "claims::", "compact::", "configuration::", "grpc::", "http2::", "identity::", "modes::",
+    "reload::", "responses::", "routes::", "token_places::", "workers::",
+    "audit_chain::workers_write_a_chain_each_and_name_each_others", "metrics::what_happens_is_counted_once",
+    "remote_keys::requests_wait_for_the_first_keys_and_their_bodies_with_them",
 )  # fmt: skip
+# A test waits for most of its time.
+THREADS = "4"
+
 
 
 def version(pins):
@@ -34,7 +38,7 @@ class Compatibility(unittest.TestCase):
         envoy = ROOT / ".envoy" / pins.stem / "envoy"
         told = subprocess.run([envoy, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
         self.assertIn(f"/{version(pins)}/", told)
-        command = ["cargo", "test", "--quiet", "--profile", "native", "--locked", "--test", "e2e", "--", *MAIN_JOB]
+        command = ["cargo", "test", "--quiet", "--profile", "native", "--locked", "--test", "e2e", "--", *MAIN_JOB, "--test-threads", THREADS]
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, "ENVOY": str(envoy)},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
