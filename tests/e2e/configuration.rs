@@ -19,7 +19,9 @@ fn every_form_means_the_same() {
             "clock_skew": "10s", "require_claims": ["jti"],
         }},
         "defaults": {"issuers": ["corp"], "methods": ["GET", "HEAD"]},
-        "conditions": {"senior": {"claim": "level", "at_least": 2.5}},
+        "conditions": {"senior": {"all": [
+            {"claim": "level", "at_least": 2.5}, {"claim": "level", "at_most": 3_000_000_000_u64},
+        ]}},
         "audit": {"allowed": 0.999},
         "max_token_bytes": 8192,
         "routes": [

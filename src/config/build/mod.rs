@@ -230,11 +230,13 @@ fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-/// A number, also in the form that Envoy gives a fraction which it reads from YAML: text.
+/// A number, also in the form that Envoy gives a fraction, or an integer beyond 32 bits, which it reads from YAML: text.
 fn number(value: &serde_json::Value) -> Option<serde_json::Number> {
     match value {
         serde_json::Value::Number(number) => Some(number.clone()),
-        serde_json::Value::String(text) if text.contains(['.', 'e', 'E']) => text.parse().ok(),
+        serde_json::Value::String(text) if text.contains(['.', 'e', 'E']) || text.len() > 9 => {
+            text.parse().ok()
+        }
         _ => None,
     }
 }
