@@ -110,6 +110,7 @@ fn full() -> (Value, Vec<(&'static str, &'static str)>) {
             "corp": {
                 "issuer": "corp", "audiences": ["a"],
                 "keys": [{"remote": {"cluster": "c", "url": "https://idp.example.com/"}}],
+                "revocation": {"remote": {"cluster": "c", "url": "https://idp.example.com/"}},
             },
             "shared": {"issuer": "shared", "audiences": ["a"], "keys": [{"secret": {"env": "JWT_SECRET"}}]},
         },
@@ -129,6 +130,7 @@ fn full() -> (Value, Vec<(&'static str, &'static str)>) {
         ("Config", ""),
         ("Issuer", "/issuers/corp"),
         ("Remote", "/issuers/corp/keys/0/remote"),
+        ("RemoteRevocations", "/issuers/corp/revocation/remote"),
         ("Secret", "/issuers/shared/keys/0/secret"),
         ("Route", "/routes/0"),
         ("Long", "/identity/headers/x-a"),
