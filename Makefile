@@ -27,6 +27,10 @@ anonymous = --config 'target.$(1).rustflags=["--remap-path-prefix=$(CURDIR)=/cla
 # What the released command line runs on, and how it is linked: on Linux by the toolchain alone, with nothing of the system's.
 TARGET ?= $(if $(filter Linux,$(shell uname -s)),$(shell uname -m)-unknown-linux-musl,$(HOST))
 linker = $(if $(findstring -musl,$(TARGET)),--config 'target.$(TARGET).linker="rust-lld"')
+# The machine's own compiler for the C of ring, which asks no C library for more than memcpy; no path of this machine in it either.
+under = $(subst -,_,$(TARGET))
+compiler = $(if $(findstring -musl,$(TARGET)),CC_$(under)="$(or $(CC_$(under)),$(CC))") \
+  CFLAGS_$(under)="-U_FORTIFY_SOURCE -ffile-prefix-map=$(CURDIR)=/claimgate -ffile-prefix-map=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"
 # Replaces a file only where its content changed: $(call put,from,to)
 put = @mkdir -p $(dir $(2)) && { cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)"; }; }
 
@@ -113,7 +117,7 @@ endif
 
 dist: filter ## dist/release: what a release is made of, the same bytes wherever it is built; TARGET for another platform
 	@test -d "$$(rustc --print target-libdir --target $(TARGET))" || rustup target add $(TARGET)
-	cargo build --release --locked --bin claimgate --target $(TARGET) $(call anonymous,$(TARGET)) $(linker)
+	$(compiler) cargo build --release --locked --bin claimgate --target $(TARGET) $(call anonymous,$(TARGET)) $(linker)
 	$(PYTHON) release/package.py --wasm dist/claimgate.wasm --binary $(OUT)/$(TARGET)/release/claimgate --target $(TARGET) --out dist/release
 
 reproduce: $(if $(ONLY),$(ONLY),dist) ## builds the release once more, in another folder, and compares; ONLY=filter leaves out the command line
