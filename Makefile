@@ -21,7 +21,7 @@ pinned = $(shell sed -n 's/^$(1) *= *//p' rust-toolchain.toml | tr -d '[]" ')
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 coverage = -Cpasses=sancov-module $(foreach option,level=4 inline-8bit-counters pc-table trace-compares,\
   -Cllvm-args=-sanitizer-coverage-$(option))
-# No path of this machine gets into what is released: the same source gives the same bytes everywhere. $(call anonymous,target)
+# No path of this machine gets into what is released: the same source and tools give the same bytes everywhere. $(call anonymous,target)
 anonymous = --config 'target.$(1).rustflags=["--remap-path-prefix=$(CURDIR)=/claimgate",\
   "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]'
 # What the released command line runs on, and how it is linked: on Linux by the toolchain alone, with nothing of the system's.
@@ -49,7 +49,8 @@ run: build envoy ## serves the same example until Ctrl-C, and prints curl comman
 compose: build ## runs the same example in containers, with a store for the audit records, and sends the requests; needs Docker
 	@$(WITH) $(PYTHON) examples/logs-proxy/compose.py prepare
 	@if docker compose version >/dev/null 2>&1; then set -- docker compose; else set -- docker-compose; fi; \
-	  "$$@" -f examples/logs-proxy/docker-compose.yaml up -d
+	  "$$@" -f examples/logs-proxy/docker-compose.yaml up -d || { echo 'make: compose could not start; where Docker reaches no registry, name images' \
+	  'that are there: ENVOY_IMAGE, PYTHON_IMAGE, STORE_IMAGE. Then `'"$$@"' -f examples/logs-proxy/docker-compose.yaml down` cleans up' >&2; exit 1; }
 	@$(WITH) $(PYTHON) examples/logs-proxy/compose.py ask
 
 observe: build envoy ## shows what Prometheus tells of the filter, and the alerts that it raises; RUN=1 keeps serving until Ctrl-C
@@ -115,7 +116,7 @@ ifeq ($(FOUND),)
 	@$(PYTHON) envoy/fetch.py
 endif
 
-dist: filter ## dist/release: what a release is made of, the same bytes wherever it is built; TARGET for another platform
+dist: filter ## dist/release: what a release is made of, the same bytes from the same tools, wherever it is built; TARGET for another platform
 	@test -d "$$(rustc --print target-libdir --target $(TARGET))" || rustup target add $(TARGET)
 	$(compiler) cargo build --release --locked --bin claimgate --target $(TARGET) $(call anonymous,$(TARGET)) $(linker)
 	$(PYTHON) release/package.py --wasm dist/claimgate.wasm --binary $(OUT)/$(TARGET)/release/claimgate --target $(TARGET) --out dist/release

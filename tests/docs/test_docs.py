@@ -288,7 +288,8 @@ class Documents(unittest.TestCase):
         script = "".join(f"{text}\nprintf '\\n<<<%s %s>>>\\n' {index} $?\n" for index, text in shell)
         # A reader has set nothing but what the document says.
         environment = {key: value for key, value in ENVIRONMENT.items() if key not in SECRETS}
-        done = run(["sh", "-c", script], env=environment)
+        # Any command that fails ends it, and not only the last of a block.
+        done = run(["sh", "-ec", script], env=environment)
         for index, text in shell:
             line = found[index][2]
             with self.subTest(f"{name(document)}:{line}"):

@@ -154,7 +154,7 @@ fn the_cron_job_pushes_into_the_object() {
     let provider = provider();
     let [container] = containers.as_slice() else { panic!("{containers:?}") };
     assert_eq!(container["command"], json!(["sh", "-ec"]));
-    let script = here(&container["args"][0], &folder, &provider, &["/work"]);
+    let script = here(&container["args"][0], &folder, &provider, &["/manifest"]);
     let ran = shell(&folder, &["-ec", &script]).ok();
     assert!(ran.out.contains("added    idp-1") && ran.out.contains("replaced"), "{}", ran.out);
     let object = std::fs::read_to_string(&object_file).unwrap();

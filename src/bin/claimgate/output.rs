@@ -104,8 +104,11 @@ impl Format {
             Self::Json => json(document),
             Self::Human => text(),
         };
-        // A reader that went away, as `head` does, wants no more.
-        let _ = writeln!(anstream::stdout().lock(), "{}", shown.trim_end_matches('\n'));
+        let shown = shown.trim_end_matches('\n');
+        if !shown.is_empty() {
+            // A reader that went away, as `head` does, wants no more.
+            let _ = writeln!(anstream::stdout().lock(), "{shown}");
+        }
     }
 }
 
@@ -117,8 +120,11 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     // Help and the version are no errors, and go to standard output.
     if json && error.use_stderr() {
         let text = error.render().to_string();
-        let said = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Format::Json.tell(&Finding::error(said));
+        // What is wrong, and not how the verb is used, which comes after an empty line.
+        let said: Vec<&str> =
+            text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let said = said.join(" ");
+        Format::Json.tell(&Finding::error(said.trim_start_matches("error: ")));
     } else {
         // Where nobody reads there is nobody to tell.
         let _ = error.print();
