@@ -104,7 +104,7 @@ fn machine() -> String {
     let envoy = envoy.split('/').rev().nth(3).unwrap_or("unknown").to_owned();
     let lines = [
         ("CPU", format!("{model}, {cores} cores")),
-        ("system", first_line("uname", "-sr")),
+        ("system", first_line("uname", "-s")),
         ("Envoy", envoy),
         ("Claimgate", env!("CARGO_PKG_VERSION").to_owned()),
         ("compiler", first_line("rustc", "--version")),

@@ -122,6 +122,12 @@ pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
             &[Bar::Thousand(91.9)],
         )
     });
+    add("integrity", &|| {
+        let policy = Policy { audit: true, integrity: true, ..policy() };
+        let title = "the same, and the records are a signed chain";
+        let bars = &[Bar::OverRow("audit", 15.0)];
+        Row { native: false, ..row("records", title, policy, same("RS256"), bars) }
+    });
     for (revoked, title) in [(10, "10"), (1_000_000, "1,000,000")] {
         add(&format!("revocation-{revoked}"), &|| {
             let policy = Policy { revoked, ..policy() };
@@ -130,12 +136,6 @@ pub fn rows(tokens: usize, wanted: impl Fn(&str) -> bool) -> Vec<Row> {
             Row { native: false, ..row("revocation", &title, policy, same("RS256"), bars) }
         });
     }
-    add("integrity", &|| {
-        let policy = Policy { audit: true, integrity: true, ..policy() };
-        let title = "the same, and the records are a signed chain";
-        let bars = &[Bar::OverRow("audit", 15.0)];
-        Row { native: false, ..row("records", title, policy, same("RS256"), bars) }
-    });
     rows
 }
 
