@@ -60,10 +60,10 @@ fn verbs() {
         ("check - --strict", &warned, 1, "loads", relaxed),
         ("check - --color always", &warned, 0, "loads", "\u{1b}["),
         ("check - --color never", &warned, 0, "loads", "warning: -:5:28: "),
-        ("check -", &refused, 2, "\n", "error: -:5:6: mod: unknown key `mod`, accepted: `version`"),
+        ("check -", &refused, 2, "", "error: -:5:6: mod: unknown key `mod`, accepted: `version`"),
         ("check - --format json", &refused, 2, r#""loads":false"#, r#"{"severity":"error","file":"-","place":"mod","message":"unknown key"#),
         ("check -", open, 2, "loads", "error: -:4:16: resources[0].config.fail_open: lets every request pass"),
-        ("check -", &inner, 2, "\n", ": resources[0].config.configuration: routes[0].paths[0]: `x`"),
+        ("check -", &inner, 2, "", ": resources[0].config.configuration: routes[0].paths[0]: `x`"),
         ("check -", "a: [", 2, "", "error: `-`: not YAML: line 1 column 4"),
         ("check -", "routes: []\nroutes: []\n", 2, "", "error: `-`: not YAML: line 2 column 1: duplicate mapping key: routes\n"),
         ("check -", "a: 1", 2, "", "no configuration of the filter in it"),
@@ -120,7 +120,7 @@ fn findings_name_the_line() {
     let path = path.to_str().unwrap();
     let said = format!("error: {path}:5:7: mode: unknown word");
     check(&[
-        (&format!("check {path}"), "", 2, "\n", &said),
+        (&format!("check {path}"), "", 2, "", &said),
         (&format!("routes {path}"), "", 2, "", &said),
         (&format!("check {path} --format json"), "", 2, "[", r#""line":5,"column":7}"#),
     ]);
