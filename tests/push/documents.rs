@@ -143,7 +143,7 @@ fn the_cron_job_pushes_into_the_object() {
     let kubectl = "#!/bin/sh\ncase \"$*\" in\n'get wasmplugin claimgate -o yaml') cat object.yaml ;;\n'replace -f '*) cp \"$3\" object.yaml; echo replaced ;;\n\
                    *) echo \"unknown: $*\" >&2; exit 1 ;;\nesac\n";
     let folder = folder("cronjob", &[("kubectl", kubectl)]);
-    std::fs::create_dir(folder.join("work")).unwrap();
+    std::fs::create_dir(folder.join("manifest")).unwrap();
     let object = json!({
         "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
         "metadata": {"name": "claimgate", "resourceVersion": "17"},
