@@ -200,3 +200,17 @@ fn results_speak_json() {
     assert_eq!(run.status, 2);
     assert!(run.err.starts_with(r#"{"severity":"error","message":"`/nowhere`"#), "{}", run.err);
 }
+
+#[test]
+fn only_what_is_fetched_is_renamed() {
+    let folder = folder("names");
+    let mut configuration = without_fetching();
+    let attributes = json!({"cluster": "k8s", "url": "https://claims.example.com/url"});
+    configuration["issuers"]["jobs"]["attributes"] = attributes;
+    configuration["audit"] = json!({"claims": {"cluster": "plain", "url": "plain"}});
+    let source = file(&folder, "source.json", &configuration.to_string());
+    let run = render(&format!("istio --selector app=a {} {source}", pinned()));
+    assert_eq!(run.status, 0, "{}", run.err);
+    assert!(run.out.contains("cluster: k8s"), "{}", run.out);
+    assert!(!run.out.contains("kind: ServiceEntry"), "nothing is fetched: {}", run.out);
+}

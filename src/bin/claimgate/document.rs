@@ -208,6 +208,25 @@ pub fn walk<'d>(value: &'d Value, place: &Place, visit: &mut dyn FnMut(&'d Value
     }
 }
 
+/// What a configuration fetches: the place of each such object, and its JSON Pointer. Nothing else is a fetch, whatever its
+/// members are called.
+pub fn fetches(configuration: &Value) -> Vec<(Place, String)> {
+    let mut found = Vec::new();
+    let issuers = configuration.get("issuers").and_then(Value::as_object);
+    for (name, issuer) in issuers.into_iter().flatten() {
+        let place = Place::default().key("issuers").key(name);
+        let pointer = format!("/issuers/{}", name.replace('~', "~0").replace('/', "~1"));
+        for index in 0..items(issuer, "keys").len() {
+            let place = place.key("keys").index(index).key("remote");
+            found.push((place, format!("{pointer}/keys/{index}/remote")));
+        }
+        let place = place.key("revocation").key("remote");
+        found.push((place, format!("{pointer}/revocation/remote")));
+    }
+    found.retain(|(_, pointer)| configuration.pointer(pointer).is_some());
+    found
+}
+
 /// The configuration in a `google.protobuf.Any`.
 fn message(any: Option<&Value>) -> Result<Value, Failure> {
     let any = any.ok_or("missing: the filter refuses to load")?;

@@ -14,6 +14,7 @@ mod lines;
 mod output;
 mod prose;
 mod push;
+mod put;
 mod render;
 mod routes;
 mod schema;

@@ -2,7 +2,7 @@
 
 use super::envoy::{Around, type_name};
 use super::{Note, join, written};
-use crate::document::{at, items, member, walk};
+use crate::document::{at, fetches, items, member, walk};
 use claimgate::config::Place;
 use serde_json::Value;
 
@@ -15,15 +15,14 @@ struct Use<'v> {
 
 /// What a configuration fetches, and from where.
 fn uses<'v>(configuration: &'v Value) -> Vec<Use<'v>> {
-    let mut found = Vec::new();
-    walk(configuration, &Place::default(), &mut |value, place| {
-        let text = |name| value.get(name).and_then(Value::as_str);
-        if let (Some(cluster), Some(url)) = (text("cluster"), text("url")) {
-            let https = url.starts_with("https://");
-            found.push(Use { place: place.clone(), cluster, https });
-        }
-    });
-    found
+    let fetches = fetches(configuration).into_iter();
+    fetches
+        .filter_map(|(place, pointer)| {
+            let text = |name| configuration.pointer(&pointer)?.get(name)?.as_str();
+            let https = text("url")?.starts_with("https://");
+            Some(Use { place, cluster: text("cluster")?, https })
+        })
+        .collect()
 }
 
 /// What is wrong with the clusters that these documents have, or lack.

@@ -2,7 +2,7 @@
 
 use super::plugin::is_true;
 use super::{Note, join, written};
-use crate::document::{Plugin, Runner, is_kind, items, walk};
+use crate::document::{Plugin, Runner, fetches, is_kind, items};
 use claimgate::config::Place;
 use serde_json::Value;
 
@@ -16,9 +16,9 @@ pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
         let Runner::EnvoyGateway(wasm) = plugin.runner else { continue };
         extension(wasm, &plugin.place, &mut notes);
         let Ok(configuration) = &plugin.configuration else { continue };
-        walk(configuration, &Place::default(), &mut |value, inside| {
-            let text = |name| value.get(name).and_then(Value::as_str);
-            let (Some(cluster), Some(_)) = (text("cluster"), text("url")) else { return };
+        for (inside, pointer) in fetches(configuration) {
+            let fetch = configuration.pointer(&pointer).and_then(|fetch| fetch.get("cluster"));
+            let Some(cluster) = fetch.and_then(Value::as_str) else { continue };
             if !cluster.starts_with(OF_ROUTES) {
                 let inside = inside.key("cluster");
                 let reason = format!(
@@ -29,7 +29,7 @@ pub fn judge(documents: &[Value], plugins: &[Plugin<'_>]) -> Vec<Note> {
                 let place = join(&written(&plugin.inside), &inside);
                 notes.push(Note { place, ..Note::warning(&inside, reason) });
             }
-        });
+        }
     }
     let holds = |document: &&Value| {
         is_kind(document, "EnvoyExtensionPolicy")

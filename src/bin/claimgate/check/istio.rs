@@ -2,7 +2,7 @@
 
 use super::plugin::is_true;
 use super::{Note, client_address, join, written};
-use crate::document::{Plugin, Runner, at, is_kind, items, walk};
+use crate::document::{Plugin, Runner, at, fetches, is_kind, items, walk};
 use claimgate::config::Place;
 use serde_json::Value;
 
@@ -96,9 +96,9 @@ fn clusters(
     notes: &mut Vec<Note>,
 ) {
     let mut wrong: Vec<(Place, Severe, String)> = Vec::new();
-    walk(configuration, &Place::default(), &mut |value, place| {
-        let text = |name| value.get(name).and_then(Value::as_str);
-        let (Some(cluster), Some(_)) = (text("cluster"), text("url")) else { return };
+    for (place, pointer) in fetches(configuration) {
+        let fetch = configuration.pointer(&pointer).and_then(|fetch| fetch.get("cluster"));
+        let Some(cluster) = fetch.and_then(Value::as_str) else { continue };
         let place = place.key("cluster");
         let parts: Vec<&str> = cluster.split('|').collect();
         let [_, port, subset, host] = parts[..] else {
@@ -106,7 +106,7 @@ fn clusters(
                 "`{cluster}` is no cluster of Istio's: write `outbound|443||idp.example.com`"
             );
             wrong.push((place, Severe::Warning, reason));
-            return;
+            continue;
         };
         match tls(documents, host, port, subset) {
             // It may be in another file.
@@ -121,7 +121,7 @@ fn clusters(
                 ),
             )),
         }
-    });
+    }
     for (inside, severe, message) in wrong {
         let note = Note::error_if(matches!(severe, Severe::Error), &inside, message);
         notes.push(Note { place: join(&written(&plugin.inside), &inside), ..note });

@@ -3,7 +3,6 @@
 
 mod edit;
 mod jwk;
-mod put;
 mod report;
 mod target;
 mod tree;
@@ -14,7 +13,7 @@ pub use jwk::published;
 
 use crate::fetch::Reach;
 use crate::output::{Finding, Format, Severity};
-use crate::{Failure, document, read};
+use crate::{Failure, document, put, read};
 use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -107,7 +106,7 @@ impl Arguments {
             let (report, new) = self.edited(&old, &body, &path, format).map_err(within)?;
             match (&new, &path) {
                 (Some(_), _) if self.dry_run => return Ok(report),
-                (Some(new), Some(path)) if !put::put(path, &old, new)? => continue,
+                (Some(new), Some(path)) if !put::replace(path, &old, new)? => continue,
                 (new, None) if !self.dry_run => print(new.as_deref().unwrap_or(&old))?,
                 _ => {}
             }

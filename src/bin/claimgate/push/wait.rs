@@ -1,7 +1,6 @@
 //! How long to wait between two pushes, and what ends them.
 
-use super::put;
-use crate::Failure;
+use crate::{Failure, put};
 use std::time::Duration;
 
 /// The first wait after a push that failed; it doubles with each further one.

@@ -2,7 +2,6 @@
 
 use super::source::Source;
 use crate::{Failure, document};
-use claimgate::config::Place;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -59,17 +58,18 @@ fn is_address(host: &str) -> bool {
 pub fn clusters(source: &Source) -> Result<BTreeMap<String, Destination>, Failure> {
     let mut found: BTreeMap<String, Destination> = BTreeMap::new();
     let mut wrong = None;
-    document::walk(&source.value, &Place::default(), &mut |value, place| {
-        let text = |name| value.get(name).and_then(Value::as_str);
-        let (Some(cluster), Some(url)) = (text("cluster"), text("url")) else { return };
+    for (place, pointer) in document::fetches(&source.value) {
+        let text = |name| source.value.pointer(&pointer)?.get(name)?.as_str();
+        let (Some(cluster), Some(url)) = (text("cluster"), text("url")) else { continue };
         let mut refuse = |member: &str, why: String| {
             wrong.get_or_insert_with(|| source.refuse(&place.key(member), &why));
         };
         let Some(destination) = Destination::parse(url) else {
-            return refuse(
+            refuse(
                 "url",
                 "no host to connect to: expected `https://idp.example.com/jwks.json`".into(),
             );
+            continue;
         };
         if !destination.tls && !destination.is_near() {
             refuse(
@@ -88,24 +88,21 @@ pub fn clusters(source: &Source) -> Result<BTreeMap<String, Destination>, Failur
                 format!("`{cluster}` would lead to `{a}` and to `{b}`: name two clusters"),
             );
         }
-    });
+    }
     wrong.map_or(Ok(found), Err)
 }
 
 /// A configuration whose clusters have other names.
 pub fn renamed(value: &Value, name: &dyn Fn(&str) -> Option<String>) -> Value {
-    match value {
-        Value::Object(members) => {
-            let fetched = members.contains_key("url");
-            let each = members.iter().map(|(key, value)| {
-                let new = value.as_str().filter(|_| fetched && key == "cluster").and_then(name);
-                (key.clone(), new.map_or_else(|| renamed(value, name), Value::String))
-            });
-            Value::Object(each.collect())
+    let mut value = value.clone();
+    for (_, pointer) in document::fetches(&value) {
+        if let Some(cluster) = value.pointer_mut(&format!("{pointer}/cluster"))
+            && let Some(new) = cluster.as_str().and_then(name)
+        {
+            *cluster = Value::String(new);
         }
-        Value::Array(items) => Value::Array(items.iter().map(|item| renamed(item, name)).collect()),
-        scalar => scalar.clone(),
     }
+    value
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use super::bootstrap::{UPSTREAM, bootstrap};
 use super::destination::{self, Destination};
 use super::proof::{self, Form};
 use super::source::Source;
-use super::{Common, Manifest, members, node, put, replace, variables_note};
-use crate::Failure;
+use super::{Common, Manifest, deliver, members, node, variables_note};
 use crate::output::Format;
 use crate::yaml::Node;
+use crate::{Failure, put};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
         let bootstrap = bootstrap(arguments, &source, filter, &upstream, &clusters);
         let text = Manifest { notes, documents: vec![bootstrap] }.text();
         proof::hold(&text, &source.value, form)?;
-        return put(&text, arguments.out.as_deref(), format);
+        return deliver(&text, arguments.out.as_deref(), source.is_private(), format);
     };
     let (filter, file) = discovery(pushed)?;
     let bootstrap = bootstrap(arguments, &source, filter, &upstream, &clusters);
@@ -94,7 +94,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     let files = [(folder.join("envoy.yaml"), text), (folder.join(file), own)];
     // The filter first: whoever starts Envoy by the bootstrap finds it.
     for (path, text) in files.iter().rev() {
-        replace(path, text)?;
+        put::write(path, text, source.is_private())?;
     }
     if format == Format::Json {
         let files: Vec<String> = files.iter().map(|(path, _)| path.display().to_string()).collect();

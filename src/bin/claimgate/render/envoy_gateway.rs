@@ -3,7 +3,7 @@
 use super::module::{self, Kind, Module};
 use super::proof::{self, Form};
 use super::source::Source;
-use super::{Common, Manifest, check_name, destination, members, node, put, variables_note};
+use super::{Common, Manifest, check_name, deliver, destination, members, node, variables_note};
 use crate::Failure;
 use crate::output::Format;
 use crate::yaml::Node;
@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     let document = policy(arguments, &module, &source, &value);
     let text = Manifest { notes: notes(arguments, &source), documents: vec![document] }.text();
     proof::hold(&text, &value, Form::Kept)?;
-    put(&text, arguments.out.as_deref(), format)
+    deliver(&text, arguments.out.as_deref(), source.is_private(), format)
 }
 
 /// What an operator has to know of the manifest.

@@ -4,7 +4,7 @@ use super::destination::{self, Destination};
 use super::module::{self, Kind, Module};
 use super::proof::{self, Form};
 use super::source::Source;
-use super::{Common, Manifest, check_name, members, node, put, there, variables_note};
+use super::{Common, Manifest, check_name, deliver, members, node, there, variables_note};
 use crate::Failure;
 use crate::check::client_address;
 use crate::check::istio::OWN_WORD;
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     documents.extend(hosts.iter().flat_map(|(host, ports)| way(arguments, host, ports)));
     let text = Manifest { notes: notes(&source, !hosts.is_empty()), documents }.text();
     proof::hold(&text, &value, Form::Struct)?;
-    put(&text, arguments.out.as_deref(), format)
+    deliver(&text, arguments.out.as_deref(), source.is_private(), format)
 }
 
 /// What an operator has to know of the manifest.

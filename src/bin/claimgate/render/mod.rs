@@ -12,9 +12,9 @@ mod module;
 mod proof;
 mod source;
 
-use crate::Failure;
 use crate::output::Format;
 use crate::yaml::Node;
+use crate::{Failure, put};
 use serde_json::json;
 use source::Source;
 use std::path::Path;
@@ -97,26 +97,18 @@ impl Manifest {
     }
 }
 
-/// Prints a manifest, or writes it to a file.
-fn put(text: &str, out: Option<&str>, format: Format) -> Result<(), Failure> {
+/// Prints a manifest, or writes it to a file, which is `private` where a secret stands in it.
+fn deliver(text: &str, out: Option<&str>, private: bool, format: Format) -> Result<(), Failure> {
     match out {
         None => format.print(&json!({ "manifest": text }), || text.to_owned()),
         Some(file) => {
-            replace(Path::new(file), text)?;
+            put::write(Path::new(file), text, private)?;
             if format == Format::Json {
                 format.print(&json!({ "files": [file] }), String::new);
             }
         }
     }
     Ok(())
-}
-
-/// Writes beside, then renames over: whoever watches the file never reads half of it.
-fn replace(file: &Path, text: &str) -> Result<(), Failure> {
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".next");
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
-    written.map_err(|error| format!("`{}`: {error}", file.display()))
 }
 
 /// What was asked for, as a shell takes it, but for what makes no difference to the text.

@@ -90,6 +90,11 @@ impl Source {
         places
     }
 
+    /// Whether a secret stands in it.
+    pub fn is_private(&self) -> bool {
+        !self.inline_secrets().is_empty()
+    }
+
     /// A refusal of something in the configuration.
     pub fn refuse(&self, place: &Place, message: &str) -> Failure {
         refusal(&self.file, &join(&self.place, place), message)

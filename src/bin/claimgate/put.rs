@@ -20,7 +20,7 @@ pub fn finish() -> MutexGuard<'static, ()> {
 ///
 /// # Errors
 /// Where it could not, and the file is as it was.
-pub fn put(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
+pub fn replace(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
     let said = |error: std::io::Error| match error.kind() {
         ErrorKind::ReadOnlyFilesystem => format!(
             "`{}`: {error}: what Kubernetes mounts of a ConfigMap or a Secret cannot be written; push into a shared \
@@ -37,7 +37,7 @@ pub fn put(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
     let metadata = current.metadata().map_err(said)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let beside = Beside::new(folder, path);
-    beside.fill(new, &metadata).map_err(said)?;
+    beside.fill(new, Some(&metadata), true).map_err(said)?;
     if std::fs::read_to_string(path).map_err(said)? != old {
         return Ok(false);
     }
@@ -45,6 +45,34 @@ pub fn put(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
     // The name too is to outlast a loss of power; not every file system lets a folder be synchronised.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(true)
+}
+
+/// Writes a file as a whole: over the one that is there, with its mode and its owner, or anew, which `private` keeps
+/// from everybody else. A link stays, and what it leads to is replaced.
+///
+/// # Errors
+/// Where it could not, or something stands there that is no file; that is as it was.
+pub fn write(path: &Path, content: &str, private: bool) -> Result<(), Failure> {
+    let said = |error: std::io::Error| format!("`{}`: {error}", path.display());
+    let target = match std::fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => path.to_owned(),
+        Err(error) => return Err(said(error)),
+    };
+    let metadata = match std::fs::metadata(&target) {
+        Ok(metadata) if metadata.is_file() => Some(metadata),
+        Ok(_) => {
+            return Err(format!(
+                "`{}`: no regular file; without `--out` it goes to standard output",
+                path.display()
+            ));
+        }
+        Err(_) => None,
+    };
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let beside = Beside::new(folder, &target);
+    beside.fill(content, metadata.as_ref(), private).map_err(said)?;
+    std::fs::rename(&beside.0, &target).map_err(said)
 }
 
 /// A file beside another, removed where it is not renamed.
@@ -58,16 +86,18 @@ impl Beside {
         Self(folder.join(format!(".{name}.{chance:016x}")))
     }
 
-    fn fill(&self, content: &str, like: &Metadata) -> std::io::Result<()> {
+    fn fill(&self, content: &str, like: Option<&Metadata>, private: bool) -> std::io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         {
             use std::os::unix::fs::OpenOptionsExt as _;
-            options.mode(0o600);
+            // With the mode of another it is private until it has that.
+            options.mode(if private || like.is_some() { 0o600 } else { 0o666 });
         }
         let mut file = options.open(&self.0)?;
         file.write_all(content.as_bytes())?;
+        let Some(like) = like else { return file.sync_all() };
         #[cfg(unix)]
         {
             use std::os::unix::fs::{MetadataExt as _, fchown};
@@ -99,12 +129,40 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("file");
         std::fs::write(&path, "edited").unwrap();
-        assert_eq!(put(&path, "old", "new"), Ok(false));
+        assert_eq!(replace(&path, "old", "new"), Ok(false));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "edited");
-        assert_eq!(put(&path, "edited", "new"), Ok(true));
+        assert_eq!(replace(&path, "edited", "new"), Ok(true));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "nothing is left beside");
-        assert!(put(&folder.join("none"), "", "").is_err());
+        assert!(replace(&folder.join("none"), "", "").is_err());
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn follows_nothing_that_is_planted_beside_and_shows_no_secret() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = std::env::temp_dir().join(format!("claimgate-write-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let at = |name: &str| folder.join(name);
+        let read = |name: &str| std::fs::read_to_string(at(name)).unwrap();
+        let mode = |name: &str| std::fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
+        std::fs::write(at("victim"), "untouched").unwrap();
+        symlink(at("victim"), at("new.next")).unwrap();
+        write(&at("new"), "secret", true).unwrap();
+        assert_eq!(
+            (read("new"), mode("new"), read("victim")),
+            ("secret".into(), 0o600, "untouched".into())
+        );
+        write(&at("new"), "again", false).unwrap();
+        assert_eq!((read("new"), mode("new")), ("again".into(), 0o600), "its mode stays");
+        symlink(at("new"), at("link")).unwrap();
+        write(&at("link"), "through", false).unwrap();
+        assert!(at("link").is_symlink());
+        assert_eq!(read("new"), "through");
+        symlink(at("nowhere"), at("broken")).unwrap();
+        assert!(write(&at("broken"), "", false).is_err() && write(&folder, "", false).is_err());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 5, "nothing is left beside");
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
