@@ -107,6 +107,9 @@ fn verbs() {
         ("version --format json", "", 0, concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}"), ""),
         ("version Cargo.toml", "", 2, "", "error: `Cargo.toml`: no WebAssembly module"),
         ("version none.wasm", "", 2, "", "error: `none.wasm`: "),
+        ("keys push a --from b --overlap 300000000000y", "", 2, "", "more than ten years"),
+        ("keys push a --from b --timeout 300000000000y", "", 2, "", "at most 1h"),
+        ("issuer https://a --timeout 0s", "", 2, "", "more than 0s"),
         ("chek", "", 2, "", "unrecognized subcommand 'chek'"),
         ("chek --format json", "", 2, "", r#"{"severity":"error","message":"unrecognized subcommand 'chek'"}"#),
         ("check --format=json", "", 2, "", r#"{"severity":"error","message":"the following required arguments"#),
@@ -147,4 +150,14 @@ fn keys_and_tokens_go_together() {
     let token = issued.get("token").and_then(serde_json::Value::as_str).unwrap();
     check(&[(&show(token), "", 0, r#""iss":"i""#, "")]);
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_argument_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let odd = std::ffi::OsStr::from_bytes(b"n\xff.yaml");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_claimgate"));
+    let status = command.arg("check").arg(odd).output().unwrap().status;
+    assert_eq!(status.code(), Some(2));
 }

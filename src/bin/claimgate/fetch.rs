@@ -18,11 +18,20 @@ pub struct Reach {
     #[arg(long)]
     plain_http: bool,
     /// How long one answer may take.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = timeout)]
     timeout: Duration,
 }
 
 const MAX_REDIRECTS: usize = 3;
+
+/// A time that an answer may take: more than none, and no more than an hour.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if timeout.is_zero() || timeout > Duration::from_secs(3600) {
+        return Err("expected more than 0s and at most 1h".to_owned());
+    }
+    Ok(timeout)
+}
 
 /// An answer: its status and its body.
 pub struct Answer {

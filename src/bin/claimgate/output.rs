@@ -114,7 +114,9 @@ impl Format {
 
 /// What an argument that is not understood comes to: clap's own words, or one finding where JSON is asked for.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
+    // Not all of them need be UTF-8.
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let arguments: Vec<String> = arguments.collect();
     let json = arguments.iter().any(|argument| argument == "--format=json")
         || arguments.windows(2).any(|pair| pair == ["--format", "json"]);
     // Help and the version are no errors, and go to standard output.

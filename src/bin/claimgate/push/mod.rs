@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
     /// How long a key stays that the provider no longer lists.
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = overlap)]
     overlap: Duration,
     /// Pushes again and again, sooner after failures, until SIGTERM or SIGINT.
     #[arg(long, value_name = "TIME", value_parser = period, conflicts_with = "dry_run")]
@@ -45,6 +45,13 @@ pub struct Arguments {
     dry_run: bool,
     #[command(flatten)]
     reach: Reach,
+}
+
+/// An overlap: up to ten years, which no key should outlive.
+fn overlap(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(10 * 366 * 86_400);
+    let overlap = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if overlap > MOST { Err("more than ten years".to_owned()) } else { Ok(overlap) }
 }
 
 /// How often a file may change under a push before it gives up.
