@@ -214,3 +214,23 @@ fn only_what_is_fetched_is_renamed() {
     assert!(run.out.contains("cluster: k8s"), "{}", run.out);
     assert!(!run.out.contains("kind: ServiceEntry"), "nothing is fetched: {}", run.out);
 }
+
+#[test]
+fn addresses_and_files_that_would_be_dropped_are_refused() {
+    let folder = folder("dropped");
+    let source = file(&folder, "source.json", &without_fetching().to_string());
+    for (options, said) in [
+        ("envoy --upstream https://svc:443/api/v2", "expected `HOST:PORT`"),
+        ("envoy --upstream svc:80 --ca=", "--ca"),
+        ("envoy --upstream svc:80 --wasm=", "--wasm"),
+        ("istio --selector app=a --wasm https://u:p@h/c.wasm --sha256 00", "a password in a URL"),
+        (
+            "istio --selector app=a --namespace a..b --wasm file:///c.wasm",
+            "not a name of Kubernetes",
+        ),
+    ] {
+        let run = render(&format!("{options} {source}"));
+        assert_eq!(run.status, 2, "{options}");
+        assert!(run.err.contains(said), "{options}: {}", run.err);
+    }
+}

@@ -3,7 +3,7 @@
 
 use crate::fetch::Reach;
 use crate::output::{Finding, Format, Severity};
-use crate::{Failure, push};
+use crate::{Failure, push, yaml};
 use claimgate::json;
 use claimgate::token::remote;
 use claimgate::token::signature::{Algorithm, AlgorithmSet, Portable};
@@ -174,7 +174,7 @@ impl Arguments {
         let Discovered { at, jwks_uri, .. } = found;
         let cluster = self.cluster.as_ref().unwrap_or(&name);
         let algorithms: Vec<&str> = algorithms.iter().map(|algorithm| algorithm.name()).collect();
-        let quoted = |text: &str| Value::from(text).to_string();
+        let quoted = |text: &str| yaml::quoted(&text.into());
         let list = |texts: Vec<String>| format!("[{}]", texts.join(", "));
         let audiences = list(self.audience.iter().map(|audience| quoted(audience)).collect());
         let mut text =

@@ -1,11 +1,15 @@
 //! Replaces a file as a whole: whoever reads it has the old content or the new one, and never a part.
 
 use crate::Failure;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long another push may take.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Held while a file is beside the other, so that a signal does not leave it there.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -30,9 +34,7 @@ pub fn replace(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
         _ => format!("`{}`: {error}", path.display()),
     };
     let current = File::open(path).map_err(said)?;
-    // Other pushers wait here, and then find that the content changed. Where the file system has no locks, comparing
-    // is all there is.
-    let _locked = current.lock();
+    lock(&current, path, LONGEST)?;
     let _writing = finish();
     let metadata = current.metadata().map_err(said)?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -45,6 +47,22 @@ pub fn replace(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
     // The name too is to outlast a loss of power; not every file system lets a folder be synchronised.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(true)
+}
+
+/// Waits for other pushers, who then find that the content changed. Where the file system has no locks, comparing is all
+/// there is.
+fn lock(file: &File, path: &Path, longest: Duration) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if begun.elapsed() > longest {
+            return Err(format!(
+                "`{}`: another process has held its lock for {longest:?}: `fuser` tells which",
+                path.display()
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Writes a file as a whole: over the one that is there, with its mode and its owner, or anew, which `private` keeps
@@ -164,5 +182,18 @@ mod tests {
         assert!(write(&at("broken"), "", false).is_err() && write(&folder, "", false).is_err());
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 5, "nothing is left beside");
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn waits_for_no_lock_for_ever() {
+        let path = std::env::temp_dir().join(format!("claimgate-lock-{}", std::process::id()));
+        std::fs::write(&path, "").unwrap();
+        let (holder, waiter) = (File::open(&path).unwrap(), File::open(&path).unwrap());
+        holder.lock().unwrap();
+        let why = lock(&waiter, &path, Duration::from_millis(50)).unwrap_err();
+        assert!(why.contains("has held its lock for 50ms"), "{why}");
+        holder.unlock().unwrap();
+        assert_eq!(lock(&waiter, &path, Duration::from_millis(50)), Ok(()));
+        std::fs::remove_file(&path).unwrap();
     }
 }

@@ -215,7 +215,11 @@ fn scalar(value: &Value) -> String {
     if is_duration || (plain && !means.contains(&word.as_str())) {
         return text.clone();
     }
-    // What JSON leaves as it is, and YAML does not.
+    quoted(value)
+}
+
+/// As JSON, which YAML reads alike: what JSON leaves as it is and YAML does not is escaped.
+pub fn quoted(value: &Value) -> String {
     let odd = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
     let escape = |c: char| match odd(c) {
         true => format!("\\u{:04x}", u32::from(c)),

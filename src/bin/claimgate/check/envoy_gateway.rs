@@ -3,6 +3,7 @@
 use super::plugin::is_true;
 use super::{Note, join, written};
 use crate::document::{Plugin, Runner, fetches, is_kind, items};
+use crate::render::module::{is_digest, is_pinned};
 use claimgate::config::Place;
 use serde_json::Value;
 
@@ -66,11 +67,8 @@ fn extension(wasm: &Value, place: &Place, notes: &mut Vec<Note>) {
     let code = wasm.get("code").unwrap_or(&Value::Null);
     for source in ["image", "http"] {
         let Some(source_of) = code.get(source) else { continue };
-        let pinned = source_of.get("sha256").is_some()
-            || source_of
-                .get("url")
-                .and_then(Value::as_str)
-                .is_some_and(|url| url.contains("@sha256:"));
+        let text = |name| source_of.get(name).and_then(Value::as_str);
+        let pinned = text("sha256").is_some_and(is_digest) || text("url").is_some_and(is_pinned);
         if !pinned {
             notes.push(Note::warning(
                 &place.key("code").key(source).key("url"),

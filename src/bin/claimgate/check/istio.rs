@@ -3,6 +3,7 @@
 use super::plugin::is_true;
 use super::{Note, client_address, join, written};
 use crate::document::{Plugin, Runner, at, fetches, is_kind, items, walk};
+use crate::render::module::{is_digest, is_pinned};
 use claimgate::config::Place;
 use serde_json::Value;
 
@@ -78,8 +79,8 @@ fn module(wasm: &Value, place: &Place, notes: &mut Vec<Note>) {
     }
     if let Some(url) = word("url")
         && !url.starts_with("file:")
-        && word("sha256").is_none()
-        && !url.contains("@sha256:")
+        && !word("sha256").is_some_and(is_digest)
+        && !is_pinned(url)
     {
         notes.push(Note::warning(
             &place.key("url"),

@@ -9,6 +9,8 @@ const FILTER: &str =
 const PLUGIN: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/config";
 const TLS: &str = "/static_resources/clusters/0/transport_socket/typed_config";
 
+const DIGEST: &str = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4";
+
 fn any(name: &str, mut value: Value) -> Value {
     value["@type"] = format!("type.googleapis.com/envoy.{name}").into();
     value
@@ -268,7 +270,7 @@ fn manifests_of_istio() {
     let mut configuration = configuration();
     configuration["issuers"]["corp"]["keys"][0]["remote"]["cluster"] = json!("outbound|443||idp.example.com");
     let manifest = json!({"kind": "WasmPlugin", "spec": {
-        "url": "oci://r.example.com/claimgate", "sha256": "x", "phase": "AUTHN", "failStrategy": "FAIL_CLOSE",
+        "url": "oci://r.example.com/claimgate", "sha256": DIGEST, "phase": "AUTHN", "failStrategy": "FAIL_CLOSE",
         "match": [{"mode": "SERVER"}], "pluginConfig": configuration,
     }});
     hold(&manifest, &[
@@ -319,7 +321,7 @@ fn manifests_of_istio_that_name_a_gateway() {
     configuration["routes"][0]["require"] = json!({"client_address": ["10.0.0.0/8"]});
     let manifest = json!({"kind": "TrafficExtension", "spec": {
         "targetRefs": [{"kind": "Gateway", "name": "g"}], "phase": "AUTHN",
-        "wasm": {"url": "oci://r.example.com/claimgate", "sha256": "x", "failStrategy": "FAIL_RELOAD", "pluginConfig": configuration},
+        "wasm": {"url": "oci://r.example.com/claimgate", "sha256": DIGEST, "failStrategy": "FAIL_RELOAD", "pluginConfig": configuration},
     }});
     hold(&manifest, &[
         ("/spec/targetRefs", json!([{"kind": "Service", "name": "s"}]), "warning spec.wasm.pluginConfig: routes[0].require: `client_address`"),
@@ -339,7 +341,7 @@ fn manifests_of_envoy_gateway() {
     configuration["issuers"]["corp"]["keys"][0] = json!({"secret": {"env": "SET"}, "algorithms": ["HS256"]});
     let manifest = json!({"kind": "EnvoyExtensionPolicy", "spec": {"wasm": [{
         "name": "claimgate", "failOpen": false, "env": {"hostKeys": ["SET"]},
-        "code": {"type": "Image", "image": {"url": "r.example.com/claimgate", "sha256": "x"}}, "config": configuration,
+        "code": {"type": "Image", "image": {"url": "r.example.com/claimgate", "sha256": DIGEST}}, "config": configuration,
     }]}});
     let keys = |cluster: &str| json!([{"remote": {"cluster": cluster, "url": "https://idp.example.com/jwks"}}]);
     hold(&manifest, &[
@@ -347,7 +349,9 @@ fn manifests_of_envoy_gateway() {
         ("/spec/wasm/0/failOpen", json!(null), ""),
         ("/spec/wasm/0/env", json!(null), "error spec.wasm[0].config: issuers.corp.keys[0].secret.env: environment variable `SET` is not set"),
         ("/spec/wasm/0/code/image/sha256", json!(null), "warning spec.wasm[0].code.image.url: "),
-        ("/spec/wasm/0/code/image", json!({"url": "r.example.com/claimgate@sha256:x"}), ""),
+        ("/spec/wasm/0/code/image/sha256", json!("x"), "warning spec.wasm[0].code.image.url: "),
+        ("/spec/wasm/0/code/image", json!({"url": "r.example.com/claimgate@sha256:x"}), "warning spec.wasm[0].code.image.url: "),
+        ("/spec/wasm/0/code/image", json!({"url": format!("r.example.com/claimgate@sha256:{DIGEST}")}), ""),
         ("/spec/wasm/0/config", json!(null), "error spec.wasm[0].config: missing"),
         ("/spec/wasm/0/config/routes/0/require", json!({"client_address": ["10.0.0.0/8"]}), ""),
         ("/spec/wasm/0/config/issuers/corp/keys", keys("idp"), "warning spec.wasm[0].config: issuers.corp.keys[0].remote.cluster: Envoy Gateway makes no cluster `idp`"),

@@ -4,6 +4,7 @@
 use super::jwk;
 use super::tree::{self, Kind, Node};
 use crate::Failure;
+use crate::yaml::quoted;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -51,9 +52,9 @@ pub fn replace(text: &str, at: &At<'_>, entries: &[Entry]) -> Result<String, Fai
             let (range, keys) = keys(&inner, trees.first().ok_or(ELSEWHERE)?, at, entries)?;
             let inner = spliced(&inner, range, &keys);
             let shown = match encoded {
-                true => Value::from(STANDARD.encode(inner)).to_string(),
+                true => quoted(&STANDARD.encode(inner).into()),
                 false if *block => block_scalar(text, &node.span, &inner),
-                false => Value::from(inner).to_string(),
+                false => quoted(&inner.into()),
             };
             (node.span.clone(), shown)
         }
@@ -189,13 +190,13 @@ fn block_list(
 /// A key on one line, which is JSON as well as YAML.
 pub fn flow(key: &Value) -> String {
     let members: Vec<String> =
-        ordered(key).map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        ordered(key).map(|(name, value)| format!("\"{name}\": {}", quoted(value))).collect();
     format!("{{ {} }}", members.join(", "))
 }
 
 /// The members of a key, a line each. Values are quoted, or some would be numbers.
 fn members(key: &Value) -> impl Iterator<Item = String> {
-    ordered(key).map(|(name, value)| format!("{name}: {value}"))
+    ordered(key).map(|(name, value)| format!("{name}: {}", quoted(value)))
 }
 
 fn ordered(key: &Value) -> impl Iterator<Item = (&'static str, &Value)> {
@@ -314,6 +315,21 @@ mod tests {
             "issuers: {}\n",
         ] {
             assert!(edited(text, &[], &[new()]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_what_every_reader_of_yaml_reads_alike() {
+        let odd = "a\u{7f}\u{85}\u{2028}\u{feff}\"\\";
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "kid": odd, "x": "1"});
+        for text in [
+            "issuers: {i: {keys: [{jwks: {keys: []}}]}}",
+            "issuers:\n  i:\n    keys:\n    - jwks:\n        keys:\n        - kid: a\n",
+        ] {
+            let new = edited(text, &[], &[Entry::Write(key.clone())]).unwrap();
+            assert!(new.is_ascii() && !new.contains('\u{7f}'), "{new:?}");
+            let read: Value = serde_saphyr::from_str(&new).unwrap();
+            assert_eq!(read["issuers"]["i"]["keys"][0]["jwks"]["keys"][0]["kid"], odd);
         }
     }
 }

@@ -31,25 +31,21 @@ pub enum Kind {
 }
 
 impl Node {
-    /// The member of this name of a map, and its key.
-    pub fn member(&self, name: &str) -> Option<(&Self, &Self)> {
-        let Kind::Map { members, .. } = &self.kind else { return None };
-        let named =
-            |key: &Self| matches!(&key.kind, Kind::Scalar { text, .. } if text.as_str() == name);
-        members.iter().find(|(key, _)| named(key)).map(|(key, value)| (key, value))
-    }
-
     /// The member of this name of a map, or the element of this index of a list.
     pub fn child(&self, name: &str) -> Option<&Self> {
         match &self.kind {
-            Kind::Map { .. } => self.member(name).map(|(_, value)| value),
+            Kind::Map { members, .. } => {
+                let named =
+                    |key: &Self| matches!(&key.kind, Kind::Scalar { text, .. } if text == name);
+                members.iter().find(|(key, _)| named(key)).map(|(_, value)| value)
+            }
             Kind::List { items, .. } => items.get(name.parse::<usize>().ok()?),
             Kind::Scalar { .. } | Kind::Alias => None,
         }
     }
 }
 
-/// The documents of a file.
+/// The documents of a file, but for empty ones, which nobody counts.
 pub fn documents(text: &str) -> Result<Vec<Node>, Failure> {
     let mut events = Events { parser: Parser::new_from_str(text), text };
     let mut documents = Vec::new();
@@ -60,6 +56,8 @@ pub fn documents(text: &str) -> Result<Vec<Node>, Failure> {
             event => documents.push(events.node(event, span)?),
         }
     }
+    let is_empty = |node: &Node| matches!(&node.kind, Kind::Scalar { text, .. } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"));
+    documents.retain(|document| !is_empty(document));
     Ok(documents)
 }
 
@@ -155,6 +153,19 @@ mod tests {
         let documents = documents(text).unwrap();
         let node = path.iter().fold(&documents[0], |node, name| node.child(name).unwrap());
         text.get(node.span.clone()).unwrap()
+    }
+
+    #[test]
+    fn documents_are_counted_as_they_are_read() {
+        for text in [
+            "---\n---\na: 1\n",
+            "# c\n---\na: 1\n---\n",
+            "~\n---\na: 1\n",
+            "a: 1\n---\n# c\n---\nb: 2\n",
+        ] {
+            let read = crate::document::parse(text).unwrap().len();
+            assert_eq!(documents(text).unwrap().len(), read, "{text}");
+        }
     }
 
     #[test]

@@ -34,6 +34,8 @@ impl Destination {
             None => 80,
         };
         let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
+        // The root's own dot, which no certificate names.
+        let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
         let named = !host.is_empty() && host.bytes().all(plain);
         (port != 0 && (named || is_address(&host))).then_some(Self { host, port, tls })

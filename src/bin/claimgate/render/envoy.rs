@@ -8,6 +8,7 @@ use super::{Common, Manifest, deliver, members, node, variables_note};
 use crate::output::Format;
 use crate::yaml::Node;
 use crate::{Failure, put};
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -35,10 +36,10 @@ pub struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub trusted_hops: u32,
     /// The filter, as Envoy finds it.
-    #[arg(long, value_name = "FILE", default_value = "/etc/envoy/claimgate.wasm")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/envoy/claimgate.wasm", value_parser = NonEmptyStringValueParser::new())]
     pub wasm: String,
     /// The authorities that certify key servers, as Envoy finds them.
-    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt", value_parser = NonEmptyStringValueParser::new())]
     pub ca: String,
     /// Puts the filter's configuration into a file of its own, which Envoy finds here and reads again whenever it is
     /// replaced. `--out` is then a folder, which gets `envoy.yaml` and this file's last part.
@@ -51,7 +52,14 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     let source = arguments.common.source(format)?;
-    let upstream = Destination::parse(&arguments.upstream).ok_or_else(|| {
+    let address = Some(&arguments.upstream).filter(|address| {
+        // A path would be dropped without a word.
+        !address
+            .split_once("://")
+            .map_or(address.as_str(), |(_, rest)| rest)
+            .contains(['/', '?', '#'])
+    });
+    let upstream = address.and_then(|address| Destination::parse(address)).ok_or_else(|| {
         format!("`--upstream {}`: expected `HOST:PORT` or `https://HOST:PORT`", arguments.upstream)
     })?;
     let clusters = destination::clusters(&source)?;

@@ -10,6 +10,7 @@ use crate::check::client_address;
 use crate::check::istio::OWN_WORD;
 use crate::output::Format;
 use crate::yaml::Node;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +40,7 @@ pub struct Arguments {
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i32>,
     /// The authorities that certify key servers, as the proxy finds them.
-    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/certs/ca-certificates.crt", value_parser = NonEmptyStringValueParser::new())]
     ca: String,
     /// Writes here instead of to standard output.
     #[arg(long)]
@@ -83,7 +84,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     }
     let clusters = destination::clusters(&source)?;
     for (name, to) in &clusters {
-        if to.address().is_some() || !to.tls {
+        if to.address().is_some() || !to.tls || check_name(&to.host).is_err() {
             return Err(format!(
                 "`{}`: `{name}` leads to `{}`, which Istio has no name for: give its URL a host name and \
                  `https`",
@@ -98,7 +99,8 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<(), Failure> {
     for to in clusters.values() {
         hosts.entry(&to.host).or_default().insert(to.port);
     }
-    documents.extend(hosts.iter().flat_map(|(host, ports)| way(arguments, host, ports)));
+    let owner = source.kubernetes_name();
+    documents.extend(hosts.iter().flat_map(|(host, ports)| way(arguments, &owner, host, ports)));
     let text = Manifest { notes: notes(&source, !hosts.is_empty()), documents }.text();
     proof::hold(&text, &value, Form::Struct)?;
     deliver(&text, arguments.out.as_deref(), source.is_private(), format)
@@ -161,7 +163,7 @@ fn extension(arguments: &Arguments, module: &Module, source: &Source, value: &Va
         ("imagePullPolicy", (module.kind != Kind::File).then(|| "IfNotPresent".into())),
         ("imagePullSecret", module.pull_secret.as_deref().map(Node::from)),
         ("type", traffic.then(|| "HTTP".into())),
-        ("pluginName", Some("claimgate".into())),
+        ("pluginName", Some(source.name.as_str().into())),
         // Every Istio that has the newer kind can load a VM again.
         ("failStrategy", Some(if traffic { "FAIL_RELOAD" } else { "FAIL_CLOSE" }.into())),
         ("vmConfig", (!env.is_empty()).then(|| node!({ "env": Node::List(env) }))),
@@ -187,8 +189,9 @@ fn extension(arguments: &Arguments, module: &Module, source: &Source, value: &Va
 }
 
 /// What makes a host known, and its TLS: of the subset, so that whoever else connects to it finds it unchanged.
-fn way(arguments: &Arguments, host: &str, ports: &BTreeSet<u16>) -> [Node; 2] {
-    let name = format!("claimgate-{}", host.replace('_', "-"));
+fn way(arguments: &Arguments, owner: &str, host: &str, ports: &BTreeSet<u16>) -> [Node; 2] {
+    // By the configuration too: another one of the namespace may ask the same host.
+    let name = format!("{owner}-{host}");
     let here = || node!(["."]);
     let ports = ports.iter().map(|port| {
         let name = format!("https-{port}");

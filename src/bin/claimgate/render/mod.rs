@@ -8,7 +8,7 @@ mod destination;
 mod envoy;
 mod envoy_gateway;
 mod istio;
-mod module;
+pub mod module;
 mod proof;
 mod source;
 
@@ -188,13 +188,14 @@ fn members<const N: usize>(members: [(&str, Option<Node>); N]) -> Node {
 
 /// Refuses what is no name of Kubernetes (RFC 1123).
 fn check_name(name: &str) -> Result<(), Failure> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-    let ends = |end: Option<&u8>| end.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    let holds = name.len() <= 253
-        && bytes.iter().all(|b| plain(*b))
-        && ends(bytes.first())
-        && ends(bytes.last());
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let holds = name.len() <= 253 && name.split('.').all(label);
     if holds { Ok(()) } else { Err(format!("`{}`: not a name of Kubernetes", name.escape_debug())) }
 }
 

@@ -37,6 +37,16 @@ pub enum Kind {
     File,
 }
 
+/// Whether this is a SHA-256 as images and manifests write it.
+pub fn is_digest(hex: &str) -> bool {
+    hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether a URL says what it leads to.
+pub fn is_pinned(url: &str) -> bool {
+    url.split_once("@sha256:").is_some_and(|(_, hex)| is_digest(hex))
+}
+
 impl Arguments {
     /// The filter, if it is pinned.
     pub fn module(&self) -> Result<Module, Failure> {
@@ -54,10 +64,16 @@ impl Arguments {
         if url.is_empty() || url.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(format!("`--wasm {}`: not a URL", self.wasm.escape_debug()));
         }
+        if kind == Kind::Http && url.split('/').nth(2).is_some_and(|host| host.contains('@')) {
+            return Err(
+                "`--wasm`: a password in a URL is seen by whoever reads the manifest: leave it out"
+                    .into(),
+            );
+        }
         let sha256 = self.sha256.as_deref().map(|hex| hex.trim_start_matches("sha256:"));
         let named = url.split_once("@sha256:").map(|(_, hex)| hex);
         for hex in sha256.iter().chain(&named) {
-            if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            if !is_digest(hex) {
                 return Err(format!(
                     "`{}`: a digest is 64 digits of lower-case hexadecimal",
                     hex.escape_debug()
