@@ -180,14 +180,20 @@ def release(wasm, binary, target):
 
 
 def write(folder, files):
-    """Writes beside, then renames: the folder holds the release whole, or is as it was."""
+    """Writes beside, then renames, the old one aside first: at no time is there half a release under the name."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = pathlib.Path(tempfile.mkdtemp(prefix=".release-", dir=folder.parent))
     for name, data in files.items():
         (fresh / name).write_bytes(data)
         (fresh / name).chmod(0o644)
     fresh.chmod(0o755)
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        if not (folder / "SHA256SUMS").is_file() and any(folder.iterdir()):
+            shutil.rmtree(fresh)
+            raise Failed(f"{folder}: holds something else than a release: name another folder by --out")
+        aside = fresh.with_name(fresh.name + ".old")
+        folder.rename(aside)
+        shutil.rmtree(aside)
     fresh.rename(folder)
 
 

@@ -77,7 +77,7 @@ fn verbs() {
         ("routes -", &refused, 2, "", "error: -:5:6: mod: unknown key `mod`"),
         ("keys new --alg EdDSA --kid k", "", 0, r#""kid":"k""#, ""),
         ("keys new --alg EdDSA --kid k --format json", "", 0, r#""kid":"k""#, ""),
-        ("keys new --alg none", "", 2, "", "error: unknown algorithm `none`, accepted: RS256"),
+        ("keys new --alg none", "", 2, "", "error: no keys for `none` are made here; those for: RS256"),
         ("keys jwks -", "{}", 2, "", "error: `-`: not a private JWK"),
         ("keys push - --from /nowhere", &fine, 2, "", "error: `/nowhere`: "),
         ("keys push - --from http://idp.example.com/jwks", &fine, 2, "", "error: `http://idp.example.com/jwks`: whoever is on the way"),

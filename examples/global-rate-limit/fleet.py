@@ -24,7 +24,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "logs-proxy"))
 
-from demo import heading, key_set, mark, new_key, paint, table  # noqa: E402
+from demo import conclude, heading, key_set, mark, new_key, paint, table  # noqa: E402
 from harness import HOST, ROOT, Failure, World, claimgate, product, rendered  # noqa: E402
 
 CORP, PARTNER = "https://idp.example.com", "https://login.partner.example"
@@ -337,13 +337,10 @@ def main():
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print()
-    if not all(results):
-        print(paint("Not everything is as expected: see the lines with NO.", "1;31"))
-        return 1
-    print(paint("All as expected.", "1;32") + " Next: `make ratelimit RUN=1` serves this until Ctrl-C and prints curl commands;")
-    print("docs/rate-limits.md says which limit to take, and how to run Limitador or envoyproxy/ratelimit.")
-    return 0
+    return conclude(
+        all(results), "`make ratelimit RUN=1` serves this until Ctrl-C and prints curl commands;",
+        "docs/rate-limits.md says which limit to take, and how to run Limitador or envoyproxy/ratelimit.",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ KEY = FOLDER / "key-1.jwk"
 def prepare():
     """Keys and tokens for this user alone; in etc/, which the containers see, public keys only."""
     FOLDER.mkdir(parents=True, exist_ok=True, mode=0o700)
+    FOLDER.chmod(0o700)
     KEY.unlink(missing_ok=True)
     key = demo.new_key(FOLDER, "key-1")
     demo.write_tokens(FOLDER, key, URL=f"http://{HOST}:{PORT}", STORE=f"http://{HOST}:{STORE_PORT}")

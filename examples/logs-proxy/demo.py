@@ -43,6 +43,16 @@ def heading(text, aside=""):
     print("\n" + paint(text, "1") + (f"  {paint(aside, '2')}" if aside else ""))
 
 
+def conclude(good, *following):
+    """Says whether all went well, and what to do next; the exit status."""
+    print()
+    if not good:
+        print(paint("Not everything is as expected: see the lines with NO.", "1;31"))
+        return 1
+    print(paint("All as expected.", "1;32"), "Next:", "\n".join(following))
+    return 0
+
+
 def mark(good):
     return paint("ok", "32") if good else paint("NO", "1;31")
 
@@ -324,13 +334,10 @@ def demo():
             results += rotate(world, folder, key)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print()
-    if not all(results):
-        print(paint("Not everything is as expected: see the lines with NO.", "1;31"))
-        return 1
-    print(paint("All as expected.", "1;32") + " Next: `make run` serves this until Ctrl-C and prints curl commands for it;")
-    print("examples/logs-proxy/README.md goes through the policy, and changes it while Envoy runs.")
-    return 0
+    return conclude(
+        all(results), "`make run` serves this until Ctrl-C and prints curl commands for it;",
+        "examples/logs-proxy/README.md goes through the policy, and changes it while Envoy runs.",
+    )  # fmt: skip
 
 
 def free(port):
@@ -380,6 +387,7 @@ def write_tokens(folder, key, **places):
     path = folder / "tokens.sh"
     lines = [f"{person.upper()}={token(key, person, '12h')}\n" for person in PEOPLE]
     path.touch(mode=0o600)
+    path.chmod(0o600)  # of an earlier run it has whatever mode that left
     path.write_text("".join([*lines, *(f"{name}={value}\n" for name, value in places.items())]))
     return path
 

@@ -104,7 +104,10 @@ def main():
     parser.add_argument("--port", type=int, default=9000)
     parser.add_argument("--host", default="127.0.0.1", help="whoever reaches this address is served")
     options = parser.parse_args()
-    service = LogService(options.port, options.host)
+    try:
+        service = LogService(options.port, options.host)
+    except OSError as error:
+        raise SystemExit(f"log_service.py: port {options.port} of {options.host}: {error.strerror}: take another by --port") from None
     print(f"logs at http://{options.host}:{service.port}", flush=True)
     try:
         service.serve_forever()

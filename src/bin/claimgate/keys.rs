@@ -118,7 +118,7 @@ const BAD: &str = "not a private JWK as `claimgate keys new` writes it";
 /// What `--alg` takes.
 fn unknown(alg: &str) -> Failure {
     format!(
-        "unknown algorithm `{alg}`, accepted: RS256, RS384, RS512, PS256, PS384, PS512, ES256, \
+        "no keys for `{alg}` are made here; those for: RS256, RS384, RS512, PS256, PS384, PS512, ES256, \
          ES384, ES256K, EdDSA, HS256, HS384, HS512"
     )
 }

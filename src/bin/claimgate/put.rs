@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long another push may take.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -52,15 +52,17 @@ pub fn replace(path: &Path, old: &str, new: &str) -> Result<bool, Failure> {
 /// Waits for other pushers, who then find that the content changed. Where the file system has no locks, comparing is all
 /// there is.
 fn lock(file: &File, path: &Path, longest: Duration) -> Result<(), Failure> {
-    let begun = Instant::now();
+    const STEP: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
     while let Err(TryLockError::WouldBlock) = file.try_lock() {
-        if begun.elapsed() > longest {
+        if waited > longest {
             return Err(format!(
                 "`{}`: another process has held its lock for {longest:?}: `fuser` tells which",
                 path.display()
             ));
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(STEP);
+        waited += STEP;
     }
     Ok(())
 }

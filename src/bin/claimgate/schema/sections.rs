@@ -26,8 +26,17 @@ impl Section {
     }
 }
 
+const fn section(
+    place: &'static str,
+    of: &'static str,
+    also: &'static str,
+    example: &'static str,
+) -> Section {
+    Section { place, of, also, example }
+}
+
 /// What comes before all of them.
-pub const FORMS: &str = r#"<!-- Made by `claimgate schema --markdown`. Do not edit: change the comments of src/config/raw.rs, and run it again. -->
+pub const FORMS: &str = r#"<!-- Made by `claimgate schema --markdown`. Do not edit: change the comments of src/config/raw/, and run it again. -->
 
 # Configuration
 
@@ -68,11 +77,11 @@ file of its own while you write it.
 
 /// The parts, in the order of the document.
 pub const SECTIONS: [Section; 23] = [
-    Section {
-        place: "Top level",
-        of: "Config",
-        also: "",
-        example: r#"
+    section(
+        "Top level",
+        "Config",
+        "",
+        r#"
 version: 1
 name: edge
 issuers:
@@ -88,12 +97,12 @@ routes:
   - name: logs
     paths: ["/logs/**"]
 "#,
-    },
-    Section {
-        place: "issuers.NAME",
-        of: "Issuer",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "issuers.NAME",
+        "Issuer",
+        "",
+        r#"
 issuers:
   corp:
     issuer: https://idp.example.com
@@ -106,12 +115,12 @@ issuers:
     require_claims: [sub, jti]
     attributes: { tenant: "https://example.com/tenant_id", groups: /realm_access/roles }
 "#,
-    },
-    Section {
-        place: "issuers.NAME.keys[]",
-        of: "KeySource",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "issuers.NAME.keys[]",
+        "KeySource",
+        "",
+        r#"
 issuers:
   corp:
     issuer: https://idp.example.com
@@ -125,12 +134,12 @@ issuers:
         kid: key-1
         algorithms: [EdDSA]
 "#,
-    },
-    Section {
-        place: "issuers.NAME.keys[].remote",
-        of: "Remote",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "issuers.NAME.keys[].remote",
+        "Remote",
+        "",
+        r#"
 issuers:
   corp:
     issuer: https://idp.example.com
@@ -138,12 +147,12 @@ issuers:
     keys:
       - remote: { cluster: idp, url: "https://idp.example.com/jwks.json", refresh: 5m, timeout: 2s, max_stale: 24h }
 "#,
-    },
-    Section {
-        place: "A secret",
-        of: "Secret",
-        also: "It stands at `issuers.NAME.keys[].secret`, `audit.hash_key` and `audit.integrity.sign`.",
-        example: r#"
+    ),
+    section(
+        "A secret",
+        "Secret",
+        "It stands at `issuers.NAME.keys[].secret`, `audit.hash_key` and `audit.integrity.sign`.",
+        r#"
 issuers:
   partner:
     issuer: https://partner.example.com
@@ -152,12 +161,12 @@ issuers:
       - secret: { env: JWT_SECRET, encoding: base64 }
         algorithms: [HS256]
 "#,
-    },
-    Section {
-        place: "issuers.NAME.token_from[]",
-        of: "TokenFrom",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "issuers.NAME.token_from[]",
+        "TokenFrom",
+        "",
+        r#"
 issuers:
   corp:
     issuer: https://idp.example.com
@@ -169,12 +178,12 @@ issuers:
       - { cookie: session, origins: ["https://app.example.com"] }
       - { websocket_protocol: "bearer." }
 "#,
-    },
-    Section {
-        place: "issuers.NAME.revocation",
-        of: "Revocation",
-        also: "[Revocation](revocation.md) says how it works, and what a list costs.",
-        example: r#"
+    ),
+    section(
+        "issuers.NAME.revocation",
+        "Revocation",
+        "[Revocation](revocation.md) says how it works, and what a list costs.",
+        r#"
 issuers:
   corp:
     issuer: https://idp.example.com
@@ -187,12 +196,12 @@ issuers:
       subjects: { alice: 2026-11-22T10:00:00Z }
       issued_before: 2026-11-01T00:00:00Z
 "#,
-    },
-    Section {
-        place: "issuers.NAME.revocation.remote",
-        of: "RemoteRevocations",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "issuers.NAME.revocation.remote",
+        "RemoteRevocations",
+        "",
+        r#"
 issuers:
   corp:
     issuer: https://idp.example.com
@@ -201,20 +210,20 @@ issuers:
     revocation:
       remote: { cluster: idp, url: "https://idp.example.com/revoked.json", refresh: 30s, max_stale: 10m, on_stale: refuse }
 "#,
-    },
-    Section {
-        place: "defaults",
-        of: "Defaults",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "defaults",
+        "Defaults",
+        "",
+        r#"
 defaults: { issuers: [corp], methods: [GET, HEAD] }
 "#,
-    },
-    Section {
-        place: "routes[]",
-        of: "Route",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "routes[]",
+        "Route",
+        "",
+        r#"
 routes:
   - name: health
     paths: [/healthz]
@@ -233,14 +242,14 @@ routes:
     paths: ["/internal/**"]
     deny: true
 "#,
-    },
-    Section {
-        place: "A condition",
-        of: "Condition",
-        also: "It stands at `routes[].require` and `conditions.NAME`, and within conditions. \
+    ),
+    section(
+        "A condition",
+        "Condition",
+        "It stands at `routes[].require` and `conditions.NAME`, and within conditions. \
                Strings of `any_of`, `all_of`, `none_of` and `equals` may hold placeholders: \
                `${path.NAME}`, `${host.NAME}`, `${query.NAME}`, `${header.NAME}`, `${host}`, `${method}`; `$${` is `${` itself.",
-        example: r#"
+        r#"
 conditions:
   staff: { claim: /realm_access/roles, any_of: [staff, admin] }
   not-suspended: { not: { claim: suspended, equals: true, absent: false } }
@@ -256,12 +265,12 @@ routes:
             - { claim: team, equals: "${path.team}" }
             - { claim: level, at_least: 3 }
 "#,
-    },
-    Section {
-        place: "routes[].audit",
-        of: "RouteAudit",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "routes[].audit",
+        "RouteAudit",
+        "",
+        r#"
 routes:
   - name: health
     paths: [/healthz]
@@ -271,12 +280,12 @@ routes:
     paths: ["/logs/**"]
     audit: { allowed: 0.1 }
 "#,
-    },
-    Section {
-        place: "identity",
-        of: "Identity",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "identity",
+        "Identity",
+        "",
+        r#"
 identity:
   headers:
     x-user-id: { attribute: subject }
@@ -284,24 +293,24 @@ identity:
   payload_header: x-jwt-payload
   strip: ["x-internal-*"]
 "#,
-    },
-    Section {
-        place: "identity.headers.NAME",
-        of: "Long",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "identity.headers.NAME",
+        "Long",
+        "",
+        r#"
 identity:
   headers:
     x-user-issuer: { attribute: issuer }
     x-user-roles: { claim: /realm_access/roles, format: csv }
     x-user-address: { claim: address, format: json }
 "#,
-    },
-    Section {
-        place: "audit",
-        of: "Audit",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "audit",
+        "Audit",
+        "",
+        r#"
 audit:
   allowed: 0.1
   denied: all
@@ -310,54 +319,54 @@ audit:
   claims: { email: mask, tenant: plain, /address/country: plain }
   hash_key: { env: AUDIT_HASH_KEY }
 "#,
-    },
-    Section {
-        place: "audit.max_per_second",
-        of: "Caps",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "audit.max_per_second",
+        "Caps",
+        "",
+        r#"
 audit:
   max_per_second: { allowed: 2000, denied: 500 }
 "#,
-    },
-    Section {
-        place: "audit.integrity",
-        of: "Integrity",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "audit.integrity",
+        "Integrity",
+        "",
+        r#"
 audit:
   integrity:
     sign: { env: AUDIT_SIGN_KEY }
     checkpoint: 10s
 "#,
-    },
-    Section {
-        place: "path_safety",
-        of: "PathSafety",
-        also: "It stands at the top level, for every route, and at `routes[].path_safety`, for one.",
-        example: r#"
+    ),
+    section(
+        "path_safety",
+        "PathSafety",
+        "It stands at the top level, for every route, and at `routes[].path_safety`, for one.",
+        r#"
 path_safety: { case: insensitive }
 routes:
   - name: repository
     paths: ["/repository/**"]
     path_safety: { encoded_slash: allow }
 "#,
-    },
-    Section {
-        place: "responses",
-        of: "Responses",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "responses",
+        "Responses",
+        "",
+        r#"
 responses:
   cors: { allow_origins: ["https://app.example.com"] }
   login: { url: "https://login.example.com/?rd={url}" }
 "#,
-    },
-    Section {
-        place: "responses.cors",
-        of: "Cors",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "responses.cors",
+        "Cors",
+        "",
+        r#"
 responses:
   cors:
     allow_origins: ["https://app.example.com", "https://*.example.com"]
@@ -365,36 +374,36 @@ responses:
     expose_headers: [x-request-id]
     max_age: 10m
 "#,
-    },
-    Section {
-        place: "responses.body.CODE",
-        of: "Body",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "responses.body.CODE",
+        "Body",
+        "",
+        r#"
 responses:
   body:
     token_expired: { content_type: application/json, text: '{"code":"token_expired","renew":true}' }
 "#,
-    },
-    Section {
-        place: "responses.login",
-        of: "Login",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "responses.login",
+        "Login",
+        "",
+        r#"
 responses:
   login: { url: "/login?rd={url}" }
 "#,
-    },
-    Section {
-        place: "candidate",
-        of: "Candidate",
-        also: "",
-        example: r#"
+    ),
+    section(
+        "candidate",
+        "Candidate",
+        "",
+        r#"
 candidate:
   routes:
     - name: logs
       paths: ["/logs/**"]
       require: { claim: roles, any_of: [log-reader] }
 "#,
-    },
+    ),
 ];

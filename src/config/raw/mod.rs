@@ -1,6 +1,10 @@
 //! The configuration as it is written: a serde mirror of the public interface, not yet checked. What is said of a member
 //! here is its description in the JSON Schema; `as` names the shape of a value that Rust's type says too little of.
 
+mod words;
+
+pub use words::*;
+
 #[cfg(not(target_arch = "wasm32"))]
 use super::schema;
 
@@ -451,142 +455,6 @@ raw! {
         final_slash: Option<Relaxation>,
         /// How paths compare. At the top level only. Default: `sensitive`.
         case: Option<Case>,
-    }
-}
-
-macro_rules! words {
-    ($($(#[$meta:meta])* enum $name:ident { $($(#[$word_meta:meta])* $word:ident,)* })*) => {$(
-        $(#[$meta])*
-        #[derive(Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-        #[cfg_attr(not(target_arch = "wasm32"), derive(schemars::JsonSchema))]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$word_meta])* $word,)* }
-    )*};
-}
-
-words! {
-    /// How an environment variable writes a secret.
-    enum Encoding {
-        /// As it is.
-        Utf8,
-        /// In base64, of either alphabet, with or without padding.
-        Base64,
-        /// In PEM: for the key of `audit.integrity`.
-        Pem,
-    }
-    /// The level of audit lines.
-    enum Level {
-        /// `info` where Envoy's log prints it, else `warn`.
-        Auto,
-        /// Where Envoy's log level is `trace`.
-        Trace,
-        /// Where it is `debug` or `trace`.
-        Debug,
-        /// Where it is `info` or lower: Envoy's default.
-        Info,
-        /// Where it is `warning` or lower.
-        Warn,
-        /// Where it is `error` or lower.
-        Error,
-    }
-    /// How the subject appears.
-    enum Show {
-        /// As it is.
-        Plain,
-        /// Its first letter, and the domain of an address: `j***@example.com`.
-        Mask,
-        /// A keyed hash, the same for the same text, so that records can be joined; needs `hash_key`.
-        Hash,
-        /// Not at all.
-        None,
-    }
-    /// How a claim appears.
-    enum ShowClaim {
-        /// As it is.
-        Plain,
-        /// Its first letter, and the domain of an address: `j***@example.com`.
-        Mask,
-        /// A keyed hash, the same for the same text; needs `hash_key`.
-        Hash,
-    }
-    /// How the path appears.
-    enum ShowPath {
-        /// As it was sent.
-        Plain,
-        /// By the route's name only.
-        Route,
-        /// Not at all, nor the route.
-        None,
-    }
-    /// How the query appears.
-    enum ShowQuery {
-        /// Not at all.
-        None,
-        /// The names of its parameters.
-        Names,
-        /// As it was sent, without the parameters that `token_from` names.
-        Plain,
-    }
-    /// What a route asks of the token.
-    enum Token {
-        /// One that verifies.
-        Required,
-        /// One that verifies, or none at all.
-        Optional,
-        /// Any; one that does not verify counts as none, and what was wrong with it is recorded.
-        Lenient,
-        /// Nothing: tokens are not looked at, and stay on the request.
-        None,
-    }
-    /// What tokens come to while there is no revocation list that is fresh enough.
-    enum OnStale {
-        /// They are refused, with 503.
-        Refuse,
-        /// They are judged by the last list, if there was any.
-        Allow,
-    }
-    /// Whether refusals refuse.
-    enum Mode {
-        /// They do.
-        Enforce,
-        /// They are recorded, and the request passes.
-        Shadow,
-    }
-    /// Whether something passes.
-    enum Relaxation {
-        /// It does not.
-        Refuse,
-        /// It does.
-        Allow,
-    }
-    /// How paths compare.
-    enum Case {
-        /// With case.
-        Sensitive,
-        /// Without case, for upstreams that fold it.
-        Insensitive,
-    }
-    /// A field of the client certificate.
-    enum PeerField {
-        /// The first URI among its names, as `spiffe://example.com/ns/shop/sa/checkout`.
-        UriSan,
-        /// The first DNS name among its names.
-        DnsSan,
-        /// Its subject, as the CA spells it.
-        Subject,
-        /// Its SHA-256, in hexadecimal.
-        Sha256,
-    }
-    /// How an identity header is written.
-    enum Format {
-        /// A single value as text. A list or an object sets no header.
-        Text,
-        /// A list of single values with commas between; commas, quotes and spaces within are percent-encoded.
-        Csv,
-        /// JSON.
-        Json,
-        /// Base64url of the text, or of the JSON of what is no text.
-        Base64,
     }
 }
 
