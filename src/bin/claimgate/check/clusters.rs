@@ -104,7 +104,7 @@ fn judge_socket(cluster: &Value, socket: Option<&Value>, place: &Place, https: b
         return vec![Note::error_if(
             !near,
             place,
-            "plain text: whoever is on the way can put its own keys in; give it a `transport_socket` \
+            "plain text: whoever is on the way can answer in its place; give it a `transport_socket` \
              with an UpstreamTlsContext, `trusted_ca` and `match_typed_subject_alt_names`",
         )];
     };
@@ -145,7 +145,7 @@ fn judge_socket(cluster: &Value, socket: Option<&Value>, place: &Place, https: b
     {
         notes.push(Note::error(
             &place,
-            "takes any certificate, so that whoever is on the way can put its own keys in: name the \
+            "takes any certificate, so that whoever is on the way can answer in its place: name the \
              authority under `trusted_ca`",
         ));
     } else if !named {

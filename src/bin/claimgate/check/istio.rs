@@ -117,7 +117,7 @@ fn clusters(
                 place,
                 Severe::Error,
                 format!(
-                    "plain text: whoever is on the way can put its own keys in; give `{host}` a \
+                    "plain text: whoever is on the way can answer in its place; give `{host}` a \
                      DestinationRule with `tls: {{ mode: SIMPLE, subjectAltNames: [{host}] }}`"
                 ),
             )),
