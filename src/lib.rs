@@ -13,8 +13,9 @@
 //! 4. [`token::extract`] finds the one token, and [`token::verify`] turns it into a
 //!    [`token::VerifiedToken`], the only proof that the rest accepts.
 //! 5. [`policy::condition`] evaluates the route's condition in three values; only *true* opens.
-//! 6. [`identity`] sets the identity headers, or [`response`] renders the refusal.
-//! 7. [`audit`] drafts the record, which the end of the stream completes; [`metrics`] names the
+//! 6. [`limit`] counts the request together with others of the same identity.
+//! 7. [`identity`] sets the identity headers, or [`response`] renders the refusal.
+//! 8. [`audit`] drafts the record, which the end of the stream completes; [`metrics`] names the
 //!    counters.
 //!
 //! [`config`] builds all of these values from the configuration, and none of them imports it. [`engine::explain`]
@@ -57,6 +58,7 @@ pub mod config;
 pub mod engine;
 pub mod identity;
 pub mod json;
+pub mod limit;
 pub mod metrics;
 pub mod policy;
 pub mod request;

@@ -42,6 +42,10 @@ pub const KEYS: &str = "claimgate_keys";
 pub const REVOCATIONS: &str = "claimgate_revocations";
 /// When the list of an `issuer`'s revoked tokens was last fetched, in seconds since the Unix epoch.
 pub const REVOCATION_SUCCESS: &str = "claimgate_revocation_last_success_seconds";
+/// Requests past a limit, by `limit` and its `mode` (`enforce`, `shadow`).
+pub const LIMITED: &str = "claimgate_limited_total";
+/// Identities that took over the debt of another one, since the limits' table was full where they belong.
+pub const LIMIT_EVICTIONS: &str = "claimgate_limit_evictions_total";
 /// How many requests wait for keys, or for such a list.
 pub const WAITING: &str = "claimgate_waiting_requests";
 /// What became of audit records, by `outcome` ([`AuditOutcome`]).

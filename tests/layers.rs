@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// (what a file may not name, the files that may all the same)
-const RULES: [(&[&str], &[&str]); 9] = [
+const RULES: [(&[&str], &[&str]); 10] = [
     // The host.
     (&["proxy_wasm", "unsafe "], &["filter/", "lib.rs"]),
     // The clock and the environment.
@@ -32,8 +32,18 @@ const RULES: [(&[&str], &[&str]); 9] = [
     (&["crate::engine"], &["filter/", "config/", "engine/"]),
     (
         &["crate::policy", "crate::identity", "crate::audit", "crate::response"],
-        &["filter/", "config/", "engine/", "policy/", "identity.rs", "audit/", "response/"],
+        &[
+            "filter/",
+            "config/",
+            "engine/",
+            "policy/",
+            "identity.rs",
+            "audit/",
+            "response/",
+            "limit/",
+        ],
     ),
+    (&["crate::limit"], &["filter/", "config/", "engine/", "limit/"]),
     (
         &["crate::token"],
         &[
@@ -44,6 +54,7 @@ const RULES: [(&[&str], &[&str]); 9] = [
             "identity.rs",
             "audit/",
             "response/",
+            "limit/",
             "token/",
         ],
     ),

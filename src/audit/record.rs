@@ -60,7 +60,7 @@ impl Verdict {
 pub const NO_CODE: &str = "allowed";
 
 /// A decision, as far as it may be told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Decision<'a> {
     /// The filter's name.
     pub filter: &'a str,
@@ -86,6 +86,8 @@ pub struct Decision<'a> {
     pub shadow: bool,
     /// What the candidate would decide, where that is something else.
     pub candidate: Option<Candidate<'a>>,
+    /// The names of the limits in shadow mode that would have refused it.
+    pub limits_in_shadow: Vec<&'a str>,
 }
 
 /// What a candidate would decide.
@@ -113,6 +115,7 @@ impl<'a> Decision<'a> {
             claims: None,
             shadow: false,
             candidate: None,
+            limits_in_shadow: Vec::new(),
         }
     }
 
@@ -156,6 +159,10 @@ impl<'a> Decision<'a> {
             members.text("claimgate.candidate.code", candidate.code.map_or(NO_CODE, Code::name));
             let route = candidate.route.filter(|_| redaction.path != ShowPath::None);
             members.option("claimgate.candidate.route", route);
+        }
+        if !self.limits_in_shadow.is_empty() {
+            let names = serde_json::to_string(&self.limits_in_shadow).unwrap_or_default();
+            members.raw("claimgate.limits_in_shadow", &names);
         }
         if let Some(claims) = self.shown_claims(redaction) {
             members.raw("claimgate.claims", &claims);

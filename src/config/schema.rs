@@ -1,7 +1,7 @@
 //! The JSON Schema (2020-12) of the configuration, made from its mirror so that neither says what the other does not.
 //! It knows shapes and words; what loading checks beyond them only loading tells.
 
-use super::raw::{Config, IdentityHeader, Long};
+use super::raw::{By, ByWord, Config, IdentityHeader, Long, Tier};
 use crate::response::Code;
 use crate::token::signature::Algorithm;
 use schemars::generate::SchemaSettings;
@@ -10,15 +10,18 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The members without which an object never loads.
-const REQUIRED: [(&str, &[&str]); 8] = [
+const REQUIRED: [(&str, &[&str]); 11] = [
     ("Body", &["text"]),
     ("Cors", &["allow_origins"]),
     ("Integrity", &["sign"]),
     ("Issuer", &["issuer", "keys"]),
+    ("Limit", &["name", "by"]),
     ("Login", &["url"]),
     ("Remote", &["cluster", "url"]),
     ("RemoteRevocations", &["cluster", "url"]),
     ("Route", &["name", "paths"]),
+    ("Tier", &["claim"]),
+    ("TierRate", &["requests", "per"]),
 ];
 
 /// The objects that have exactly one of these members.
@@ -52,11 +55,12 @@ const ONE_OF: [(&str, &[&str]); 5] = [
 ];
 
 /// The lists that do not load where they are empty.
-const NOT_EMPTY: [(&str, &[&str]); 5] = [
+const NOT_EMPTY: [(&str, &[&str]); 6] = [
     ("Condition", &["all", "any", "scopes", "any_scope", "client_address"]),
     ("Cors", &["allow_origins"]),
     ("Issuer", &["audiences", "keys", "algorithms", "token_from"]),
     ("KeySource", &["algorithms"]),
+    ("Limit", &["by", "routes"]),
     ("Route", &["hosts", "paths", "methods", "issuers"]),
 ];
 
@@ -80,7 +84,13 @@ fn forms() -> Vec<(&'static str, &'static str, Value)> {
         ("KeySource", "algorithms", algorithms),
         ("Remote", "url", json!({"pattern": "^https?://"})),
         ("RemoteRevocations", "url", json!({"pattern": "^https?://"})),
+        ("Config", "limit_identities", json!({"minimum": 8, "maximum": 4_194_304})),
+        ("Limit", "name", json!({"pattern": name})),
+        ("Limit", "requests", json!({"minimum": 1})),
+        ("Limit", "burst", json!({"minimum": 1})),
         ("Route", "name", json!({"pattern": name})),
+        ("TierRate", "requests", json!({"minimum": 1})),
+        ("TierRate", "burst", json!({"minimum": 1})),
         ("Route", "methods", json!({"items": {"type": "string", "pattern": "^[A-Z-]+$"}})),
         ("Audit", "claims", json!({"maxProperties": 32})),
         ("Condition", "method", json!({"const": true})),
@@ -233,6 +243,21 @@ impl JsonSchema for IdentityHeader {
         json_schema!({
             "description": "What an identity header is made of: the name of a claim, or an object.",
             "anyOf": [{ "type": "string" }, long],
+        })
+    }
+}
+
+impl JsonSchema for By {
+    fn schema_name() -> Cow<'static, str> {
+        "By".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let word = generator.subschema_for::<ByWord>();
+        let claim = generator.subschema_for::<Tier>();
+        json_schema!({
+            "description": "What is counted together: a word, or the value of a claim.",
+            "anyOf": [word, claim],
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The whole decision: no I/O, no host, no clock.
 
 pub mod explain;
+mod limiting;
 mod outcome;
 mod telling;
 
@@ -8,6 +9,7 @@ pub use outcome::{Difference, Edit, Edits, Outcome, Seen};
 
 use crate::audit::{self, Verdict};
 use crate::identity::Identity;
+use crate::limit::Limits;
 use crate::policy::RouteId;
 use crate::policy::condition::Context;
 use crate::policy::host;
@@ -19,7 +21,7 @@ use crate::policy::router::Match;
 use crate::policy::table::Table;
 use crate::policy::template::{Bindings, Captured};
 use crate::request::{Request, split_query};
-use crate::response::{self, Code, Preflight, Refusal, Response, Responses};
+use crate::response::{self, Code, Preflight, Quota, Refusal, Response, Responses};
 use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
 use crate::token::trust::Recall;
@@ -55,6 +57,8 @@ pub struct Engine {
     pub max_token_bytes: usize,
     /// Whether refusals refuse.
     pub mode: Mode,
+    /// How many requests of whom pass.
+    pub limits: Limits,
     /// Keys, and what was found out of tokens by them: the one part that changes.
     pub trust: RefCell<Trust>,
 }
@@ -64,6 +68,9 @@ impl Engine {
     pub fn decide<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
         let mut outcome = Outcome::new(self.mode, self.strip(request));
         let judged = self.judge(&self.routes, request, now, &mut outcome);
+        // A candidate is not counted, so that it is compared with what stands before that.
+        let unlimited = judged.as_ref().err().map(|refusal| refusal.code);
+        let judged = judged.and_then(|()| self.limit(request, now, &mut outcome));
         match judged {
             Ok(()) => self.remove_token(request, &mut outcome),
             Err(refusal) if outcome.mode == Mode::Shadow => {
@@ -76,7 +83,7 @@ impl Engine {
             }
         }
         if let Some(candidate) = &self.candidate {
-            outcome.difference = self.compare(candidate, request, now, &outcome);
+            outcome.difference = self.compare(candidate, request, now, &outcome, unlimited);
         }
         outcome
     }
@@ -89,11 +96,12 @@ impl Engine {
         request: &Request<'_>,
         now: Timestamp,
         live: &Outcome<'_>,
+        decided: Option<Code>,
     ) -> Option<Difference> {
-        let mut trial = Outcome::new(self.mode, Edits::new());
+        let mut trial = Outcome { on_trial: true, ..Outcome::new(self.mode, Edits::new()) };
         let judged = self.judge(candidate, request, now, &mut trial);
         let code = judged.err().map(|refusal| refusal.code);
-        let differs = code != live.enforced().map(|refusal| refusal.code);
+        let differs = code != decided;
         (differs && !trial.awaits_fetch && !live.awaits_fetch)
             .then_some(Difference { route: trial.route, code })
     }
@@ -103,7 +111,14 @@ impl Engine {
         match (&outcome.refusal, &outcome.preflight) {
             (Some(refusal), _) => {
                 let sent = outcome.token_sent;
-                Some(response::render(refusal, &self.name, sent, Some(request), &self.responses))
+                let mut response =
+                    response::render(refusal, &self.name, sent, Some(request), &self.responses);
+                if self.responses.ratelimit_headers {
+                    response
+                        .headers
+                        .extend(Quota::headers(self.quotas(outcome)).into_iter().flatten());
+                }
+                Some(response)
             }
             (None, Some(preflight)) => Some(preflight.answer()),
             (None, None) => None,
@@ -217,6 +232,15 @@ impl Engine {
             return Ok(());
         }
         let mut recall = None;
+        let guesses = match outcome.route {
+            Some(id) if !outcome.on_trial => self.limits.of_refused(id),
+            _ => &[],
+        };
+        if !guesses.is_empty() && self.is_guess(request, route, now) {
+            outcome.token_sent = true;
+            outcome.standings = self.guessed_out(request, route, guesses, now, outcome)?;
+            self.refuse_over(outcome)?;
+        }
         let verified = self.token(request, route, now, &mut recall);
         outcome.token_sent = !matches!(verified, Ok(None));
         let token = match verified {
@@ -226,6 +250,9 @@ impl Engine {
             Ok(token) => token,
             Err(failure) => {
                 outcome.awaits_fetch = failure.awaits_fetch;
+                if !guesses.is_empty() && !failure.awaits_fetch && failure.is_of_the_token() {
+                    self.count_guess(request, route, guesses, now, outcome)?;
+                }
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
                 let refusal = Refusal::from(&failure.error);
                 outcome.seen = Some(Seen {
@@ -349,6 +376,17 @@ impl Engine {
             }
         }
         Ok((route, safe))
+    }
+
+    /// Whether a request has a token that is not known to verify.
+    fn is_guess(&self, request: &Request<'_>, route: &Route, now: Timestamp) -> bool {
+        match extract::find(request, &route.carriers) {
+            Ok(None) => false,
+            Ok(Some(found)) => {
+                self.trust.try_borrow_mut().is_ok_and(|mut trust| !trust.knows(&found.token, now))
+            }
+            Err(_) => true,
+        }
     }
 
     /// The one token of a request, verified, and where it was found.

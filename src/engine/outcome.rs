@@ -1,6 +1,7 @@
 //! What was decided: the refusal or the way on, and what is changed and told of it.
 
 use crate::audit::Verdict;
+use crate::limit::Standing;
 use crate::policy::RouteId;
 use crate::policy::route::Mode;
 use crate::response::{Code, Preflight, Refusal};
@@ -65,6 +66,10 @@ pub struct Outcome<'a> {
     pub preflight: Option<Preflight<'a>>,
     /// What the candidate would decide, where that is something else.
     pub difference: Option<Difference>,
+    /// How the limits stand that were asked.
+    pub standings: Vec<Standing>,
+    /// Whether this is what a candidate decides, so that nothing is counted.
+    pub(super) on_trial: bool,
 }
 
 /// What is counted of a token.
@@ -116,6 +121,8 @@ impl Outcome<'_> {
             host: None,
             preflight: None,
             difference: None,
+            standings: Vec::new(),
+            on_trial: false,
         }
     }
 

@@ -13,8 +13,11 @@ impl Engine {
     /// What is said of a decision; where a route lets a token in, it is always the same.
     pub fn note(&self, outcome: &Outcome<'_>) -> Rc<Note> {
         let write = || Note::new(self.describe(outcome).state(&self.audit.redaction));
-        match (&outcome.token, outcome.route, outcome.refused(), &outcome.difference) {
-            (Some(token), Some(route), None, None) => token.note(route.0, write),
+        let usual = outcome.refused().is_none()
+            && outcome.difference.is_none()
+            && self.limits_in_shadow(outcome).next().is_none();
+        match (&outcome.token, outcome.route) {
+            (Some(token), Some(route)) if usual => token.note(route.0, write),
             _ => Rc::new(write()),
         }
     }
@@ -24,7 +27,10 @@ impl Engine {
         if outcome.difference.is_some() {
             return Share::All;
         }
-        let verdict = outcome.verdict();
+        let verdict = match (outcome.verdict(), self.limits_in_shadow(outcome).next()) {
+            (Verdict::Allowed, Some(_)) => Verdict::ShadowDenied,
+            (verdict, _) => verdict,
+        };
         let route = outcome.route.and_then(|id| self.routes.get(id.0));
         let own = route.and_then(|route| match verdict {
             Verdict::Allowed => route.audit.allowed,
@@ -80,6 +86,7 @@ impl Engine {
                     .map(|route| &*route.name),
             }),
             shadow: outcome.mode == Mode::Shadow,
+            limits_in_shadow: self.limits_in_shadow(outcome).map(|limit| &*limit.name).collect(),
         }
     }
 }

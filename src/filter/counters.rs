@@ -3,8 +3,10 @@
 use super::host::{self, Denied, Metric};
 use crate::audit::{NO_CODE, Verdict};
 use crate::engine::{Engine, Outcome, Seen};
+use crate::limit::LimitId;
 use crate::metrics::{self, AuditOutcome, KeySetOutcome};
 use crate::policy::RouteId;
+use crate::policy::route::Mode;
 use crate::policy::table::Table;
 use crate::response::Code;
 use crate::time::Timestamp;
@@ -31,6 +33,9 @@ pub struct Counters {
     /// By the candidate's route.
     differences: HashMap<Option<RouteId>, Counter>,
     key_sets: HashMap<(IssuerId, KeySetOutcome), Counter>,
+    /// By whether the limit refuses.
+    limited: HashMap<(LimitId, Mode), Counter>,
+    evictions: Counter,
     /// In the order of [`AuditOutcome::ALL`].
     audit: [Counter; AuditOutcome::ALL.len()],
     /// The host's name for the histogram.
@@ -69,6 +74,18 @@ impl Counters {
         });
         if let Some(difference) = &outcome.difference {
             self.differences.entry(difference.route).or_default().add(1);
+        }
+    }
+
+    /// Counts the limits that a request was past.
+    pub fn count_limits(&mut self, engine: &Engine, outcome: &Outcome<'_>) {
+        let over = outcome.standings.iter().filter(|standing| !standing.room.passes());
+        for standing in over {
+            let mode = match engine.limits.get(standing.limit) {
+                Some(limit) if outcome.mode == Mode::Enforce => limit.mode,
+                _ => Mode::Shadow,
+            };
+            self.limited.entry((standing.limit, mode)).or_default().add(1);
         }
     }
 
@@ -174,6 +191,17 @@ impl Counters {
                 let labels = [("issuer", issuer), ("outcome", outcome.name())];
                 metrics::name(metrics::KEY_SETS, &labels)
             }));
+        }
+        for ((limit, mode), counter) in &mut self.limited {
+            let limit = engine.and_then(|engine| engine.limits.get(*limit));
+            note(counter.flush(|| {
+                let limit = limit.map_or(metrics::NONE, |limit| &limit.name);
+                metrics::name(metrics::LIMITED, &[("limit", limit), ("mode", mode.name())])
+            }));
+        }
+        if let Some(engine) = engine.filter(|engine| !engine.limits.is_empty()) {
+            self.evictions.add(engine.limits.take_evictions());
+            note(self.evictions.define(|| metrics::LIMIT_EVICTIONS.to_owned()));
         }
         for (outcome, counter) in AuditOutcome::ALL.iter().zip(&mut self.audit) {
             note(counter.define(|| metrics::name(metrics::AUDIT, &[("outcome", outcome.name())])));

@@ -213,6 +213,9 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
     }
     if let Ok(mut counters) = gate.counters.try_borrow_mut() {
         counters.count(&outcome);
+        if !outcome.standings.is_empty() {
+            counters.count_limits(engine, &outcome);
+        }
     }
     Ok(if answer.is_some() { Step::Answered } else { Step::Pass })
 }

@@ -6,6 +6,7 @@ mod gauges;
 mod host;
 mod http;
 mod journal;
+mod ledger;
 mod root;
 mod waiting;
 

@@ -6,6 +6,7 @@ use super::gauges::{self, Gauges};
 use super::host::{self, Buffer, Denied};
 use super::http::Http;
 use super::journal::Journal;
+use super::ledger;
 use super::waiting::Waiting;
 use crate::config;
 use crate::engine::{Engine, Outcome};
@@ -332,6 +333,9 @@ impl Root {
         if gate.engine.as_ref().is_some_and(|engine| engine.audit.integrity.is_some()) {
             // For the ids of chains, and for signatures.
             host::random(&mut [0; 16])?;
+        }
+        if let Some(Engine { limits, name, .. }) = &mut gate.engine {
+            ledger::open(limits, name)?;
         }
         if gate.has_remotes() {
             // The first tick is to come at once.

@@ -24,12 +24,22 @@ pub enum TokenMode {
 }
 
 /// Whether a refusal refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// It does.
     Enforce,
     /// It is recorded, and the request passes.
     Shadow,
+}
+
+impl Mode {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 /// The methods that a route takes.

@@ -31,6 +31,7 @@ pub enum Code {
     ScopeInsufficient,
     OriginRefused,
     MethodNotAllowed,
+    RateLimited,
     KeysUnavailable,
     RevocationUnavailable,
     InternalError,
@@ -40,7 +41,7 @@ use Code::*;
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         HostAmbiguous,
         PathAmbiguous,
         TokenAmbiguous,
@@ -65,6 +66,7 @@ impl Code {
         ScopeInsufficient,
         OriginRefused,
         MethodNotAllowed,
+        RateLimited,
         KeysUnavailable,
         RevocationUnavailable,
         InternalError,
@@ -122,6 +124,7 @@ impl Code {
             401 => 16,
             403 => 7,
             405 => 12,
+            429 => 8,
             _ => 14,
         }
     }
@@ -173,6 +176,7 @@ impl Code {
             }
             OriginRefused => row!("origin_refused", 403, "The request comes from a foreign origin"),
             MethodNotAllowed => row!("method_not_allowed", 405, "The method is not allowed here"),
+            RateLimited => row!("rate_limited", 429, "Too many requests; try again later"),
             KeysUnavailable => {
                 row!("keys_unavailable", 503, "The issuer's keys are not available")
             }

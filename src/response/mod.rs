@@ -3,10 +3,12 @@
 mod code;
 pub mod cors;
 pub mod login;
+mod quota;
 
 pub use code::Code;
 pub use cors::{Cors, Preflight};
 pub use login::Login;
+pub use quota::Quota;
 
 use crate::request::Request;
 use crate::token;
@@ -26,12 +28,14 @@ pub struct Refusal {
     pub allow: Option<String>,
     /// The scopes that the route asks for; for `scope_insufficient`.
     pub scope: Option<String>,
+    /// After how many seconds it may be tried again; for `rate_limited`.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal that says no more than this.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, reason: reason.into(), allow: None, scope: None }
+        Self { code, reason: reason.into(), allow: None, scope: None, retry_after: None }
     }
 }
 
@@ -103,6 +107,10 @@ pub struct Responses {
     pub login: Option<Login>,
     /// The query parameters that carry a token: they are in no address that is handed on.
     pub query_sources: Vec<Source>,
+    /// Whether clients are told how their limits stand.
+    pub ratelimit_headers: bool,
+    /// A header of answers to requests that pass: how many seconds the token is still valid.
+    pub expires_in_header: Option<Box<str>>,
 }
 
 /// The body of a refusal.
@@ -157,6 +165,9 @@ pub fn render(
     }
     if let Some(allow) = &refusal.allow {
         headers.push(("allow", allow.clone()));
+    }
+    if let Some(secs) = refusal.retry_after {
+        headers.push(("retry-after", secs.to_string()));
     }
     if protocol == Protocol::GrpcWeb {
         headers.push(("grpc-status", code.grpc_status().to_string()));

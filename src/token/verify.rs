@@ -190,6 +190,14 @@ impl Failure {
         // A malformed token without an issuer never came to a signature.
         after && self.issuer.is_some()
     }
+
+    /// Whether it is the token that is at fault, and not what it is judged by.
+    pub fn is_of_the_token(&self) -> bool {
+        !matches!(
+            self.error,
+            Error::Missing | Error::KeysUnavailable | Error::RevocationUnavailable
+        )
+    }
 }
 
 /// Verifies a token: limits, shape, header, key, signature, and only then the claims.

@@ -6,6 +6,7 @@ mod condition;
 mod identity;
 mod issuer;
 mod keys;
+mod limit;
 mod responses;
 mod revocation;
 mod route;
@@ -22,6 +23,7 @@ use crate::token::extract::Source;
 use crate::token::keyring::Keyring;
 use crate::token::signature::SignatureBackend;
 use crate::token::{Issuer, IssuerId, Trust};
+use source::time;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -129,6 +131,7 @@ pub fn build(
         builder.warn_of_unreachable(candidate, &top.key("candidate"));
     }
     let identity = builder.identity(&config.identity, &issuers, &top.key("identity"))?;
+    let limits = builder.limits(&config.limits, config.limit_identities, &routes, &top)?;
     let audit = builder.audit(&config.audit, &top.key("audit"))?;
     let max_token_bytes = config.max_token_bytes.unwrap_or(MAX_TOKEN_BYTES);
     if max_token_bytes == 0 {
@@ -155,6 +158,7 @@ pub fn build(
         final_slash: config.path_safety.final_slash != Some(raw::Relaxation::Refuse),
         max_token_bytes,
         mode: mode(config.mode),
+        limits,
         trust: RefCell::new(Trust::new(keyring, revocations)),
     };
     let mut warnings = builder.warnings;

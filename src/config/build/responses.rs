@@ -23,7 +23,16 @@ pub(super) fn responses(
         .map(|(name, raw)| body(name, raw, &place.key("body").key(name)))
         .collect::<Result<_, _>>()?;
     let login = raw.login.as_ref().map(|raw| login(raw, &place.key("login"))).transpose()?;
-    Ok(Responses { cors, bodies, login, query_sources })
+    let expires_in = &place.key("expires_in_header");
+    let expires_in = raw.expires_in_header.as_deref().map(|name| header_name(name, expires_in));
+    Ok(Responses {
+        cors,
+        bodies,
+        login,
+        query_sources,
+        ratelimit_headers: raw.ratelimit_headers,
+        expires_in_header: expires_in.transpose()?,
+    })
 }
 
 fn cors(raw: &raw::Cors, place: &Place) -> Result<Cors, ConfigError> {

@@ -40,7 +40,7 @@ impl Asked<'_> {
         }
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let time = |name: &str, text: &Option<String>, default: u64, range| {
-            time(text, default, range, &place.key(name))
+            time(text.as_deref(), default, range, &place.key(name))
         };
         let refresh = time("refresh", self.refresh, refresh, 1..=DAY)?;
         let max_stale = time("max_stale", self.max_stale, max_stale, 1..=30 * DAY)?;
@@ -61,13 +61,13 @@ impl Asked<'_> {
 }
 
 /// A time within a range, both in seconds; in milliseconds.
-fn time(
-    text: &Option<String>,
+pub(super) fn time(
+    text: Option<&str>,
     default: u64,
     range: RangeInclusive<u64>,
     place: &Place,
 ) -> Result<i64, ConfigError> {
-    let time = text.as_deref().map(|text| duration(text, place)).transpose()?;
+    let time = text.map(|text| duration(text, place)).transpose()?;
     let time = time.unwrap_or(Duration::from_secs(default));
     if time < Duration::from_secs(*range.start()) || time > Duration::from_secs(*range.end()) {
         let (least, most) = range.into_inner();

@@ -9,7 +9,7 @@ pub use words::*;
 use super::schema;
 
 use crate::token::revocation::{Ids, Moment, Subjects};
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -75,6 +75,12 @@ raw! {
         identity: Identity,
         /// Which decisions are recorded, and how.
         audit: Audit,
+        /// How many requests of whom pass: see rate-limits.md. Every limit that applies must have room. Default: no limit.
+        limits: Vec<Limit>,
+        /// How many identities the limits remember at once, of all limits together, from 8 to 4194304. The memory, 32 bytes or more
+        /// for each of them, is taken at load; in a full table a newcomer takes over the debt of the place that it takes. Default:
+        /// `65536`.
+        limit_identities: Option<u32>,
         /// Which ambiguous paths are let through on every route.
         path_safety: PathSafety,
         /// How refusals and preflights are answered.
@@ -400,6 +406,51 @@ raw! {
         denied: Option<Value> as "schema::share",
     }
 
+    /// A limit: a bucket for each identity, of `burst` requests, that is refilled evenly. It counts in the whole Envoy process, over
+    /// all workers. A request past it is 429 `rate_limited`, with `Retry-After`.
+    struct Limit {
+        /// Its name, which is unique and appears in audit records and metrics: lower-case letters, digits, `-` and `_`. What was
+        /// counted under a name stays when the configuration changes. Required.
+        name: Option<String>,
+        /// What is counted together: `subject` (always with its issuer), `issuer`, `token`, `client_address` (of IPv6 the /64),
+        /// `route`, or `{ claim: NAME }`. A part that a request does not have counts by its client address. Required.
+        by: Option<Vec<By>>,
+        /// How many requests are refilled in the time of `per`. Required, unless there are `tiers`.
+        requests: Option<u32>,
+        /// The time. Between 1s and 30 days. Required, unless there are `tiers`.
+        per: Option<String> as "schema::duration",
+        /// How many pass at once. Default: as `requests`.
+        burst: Option<u32>,
+        /// The claim that says which of `tiers` counts. Default: none, so that the same counts for all.
+        tier: Option<Tier>,
+        /// The rates by what that claim says; `default` is for whoever is none of the others, and required.
+        tiers: BTreeMap<String, TierRate>,
+        /// The routes that it is for. Default: every one that is not `deny`.
+        routes: Option<Vec<String>>,
+        /// A condition: the limit is for the requests of which this is true or unknown. Default: all.
+        when: Option<Condition>,
+        /// What is counted. Default: `requests`.
+        count: Option<Count>,
+        /// Whether it refuses. Default: `enforce`.
+        mode: Option<Mode>,
+    }
+
+    /// A claim that names a tier.
+    struct Tier {
+        /// The claim, a string: a name, or a JSON Pointer without `*`. Required.
+        claim: Option<String>,
+    }
+
+    /// The rate of a tier.
+    struct TierRate {
+        /// How many requests are refilled in the time of `per`. Required.
+        requests: Option<u32>,
+        /// The time. Between 1s and 30 days. Required.
+        per: Option<String> as "schema::duration",
+        /// How many pass at once. Default: as `requests`.
+        burst: Option<u32>,
+    }
+
     /// How refusals and preflights are answered. Without any of it a refusal is `application/problem+json`.
     struct Responses {
         /// Who may ask from another origin: preflights are answered, refusals show in a browser. Default: nobody.
@@ -408,6 +459,12 @@ raw! {
         body: BTreeMap<String, Body>,
         /// Sends a browser that lacks a valid token to the login: 302 instead of 401. Default: never.
         login: Option<Login>,
+        /// A response header with the seconds that the token is still valid, on what passes with a token that expires. Default:
+        /// none.
+        expires_in_header: Option<String>,
+        /// Tells clients how their limits stand, on what passes and on 429: `RateLimit-Policy` and `RateLimit` (IETF draft
+        /// `ratelimit-headers`). Default: `false`.
+        ratelimit_headers: bool,
     }
 
     /// Who may ask from another origin.
@@ -484,6 +541,34 @@ impl<'de> Deserialize<'de> for IdentityHeader {
                 let Long { claim, attribute, format } =
                     Long::deserialize(MapAccessDeserializer::new(map))?;
                 Ok(IdentityHeader { claim, attribute, format })
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A part of what is counted together: a word, or an object with a claim.
+#[derive(Clone)]
+pub enum By {
+    /// A word.
+    Word(ByWord),
+    /// The value of a claim.
+    Claim(Tier),
+}
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = By;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word, or an object with `claim`")
+            }
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<By, E> {
+                ByWord::deserialize(StrDeserializer::new(word)).map(By::Word)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<By, A::Error> {
+                Tier::deserialize(MapAccessDeserializer::new(map)).map(By::Claim)
             }
         }
         deserializer.deserialize_any(Either)

@@ -91,6 +91,27 @@ words! {
         /// They are judged by the last list, if there was any.
         Allow,
     }
+    /// A part of what a limit counts together.
+    enum ByWord {
+        /// The subject, always with its issuer.
+        Subject,
+        /// The issuer.
+        Issuer,
+        /// The token.
+        Token,
+        /// The client's address, as Envoy has it; of IPv6 the /64.
+        ClientAddress,
+        /// The route.
+        Route,
+    }
+    /// What a limit counts.
+    enum Count {
+        /// Requests that all else lets pass.
+        Requests,
+        /// Tokens that are refused, `by: [client_address]`: past the limit no signature is checked any more. A token that is
+        /// already known to verify passes all the same.
+        Refused,
+    }
     /// Whether refusals refuse.
     enum Mode {
         /// They do.

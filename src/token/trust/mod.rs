@@ -69,6 +69,12 @@ impl Trust {
         self.revocations.get(issuer.0)?.as_ref()
     }
 
+    /// Whether it is remembered that a token verified.
+    pub fn knows(&mut self, token: &[u8], now: Timestamp) -> bool {
+        let known = self.cache.as_mut().and_then(|cache| cache.get(token, now));
+        matches!(known, Some(Known::Good(_)))
+    }
+
     /// How the last token was judged that was handed to [`Self::verify`].
     pub fn last_recall(&self) -> Recall {
         self.recall

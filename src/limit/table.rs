@@ -1,0 +1,218 @@
+//! Identities in buckets: a bucket has eight, each with the moment up to which its requests are paid for.
+//!
+//! Who finds no free place in its bucket takes the one with the least debt, and that debt: so no flood of identities sets a
+//! limit back that is in force, and what is kept never grows.
+
+use super::LimitId;
+use super::ledger::{BUCKET, Ledger, Memory, Unavailable};
+use super::rate::{Rate, Room};
+use crate::time::Timestamp;
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher};
+
+/// How often a bucket is written again that others write at the same time: each time one of them succeeded.
+const TRIES: usize = 256;
+
+/// How far apart two workers may read the clock, in nanoseconds: a debt that is this much more than a whole bucket is of a clock
+/// that was set back, or of a slower rate.
+const CLOCKS_APART: u64 = 1_000_000_000;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Table {
+    hasher: Seeded,
+    /// A power of two.
+    buckets: u32,
+    ledger: Box<dyn Ledger>,
+    /// How many took over a debt.
+    pub evictions: Cell<u32>,
+}
+
+struct Seeded(SeedableRandomState);
+
+/// Shows no seed.
+impl std::fmt::Debug for Seeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seeded")
+    }
+}
+
+impl Seeded {
+    fn new(seed: u64) -> Self {
+        // Only the first is secret; all workers must have both alike.
+        Self(SeedableRandomState::with_seed(seed, SharedSeed::global_fixed()))
+    }
+}
+
+/// An identity's part of a limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub limit: LimitId,
+    /// A hash of the limit and all that is counted together.
+    pub identity: u64,
+    pub rate: Rate,
+}
+
+/// A bucket as it was read.
+struct Read {
+    bytes: [u8; BUCKET],
+    version: u32,
+}
+
+impl Table {
+    /// For so many identities at least, counted in a ledger of its own until [`Self::open`].
+    pub fn new(identities: u32) -> Self {
+        let buckets = identities.div_ceil(super::ledger::WAYS as u32).max(1).next_power_of_two();
+        let hasher = Seeded::new(0);
+        Self { hasher, buckets, ledger: Box::new(Memory::default()), evictions: Cell::new(0) }
+    }
+
+    pub fn open(&mut self, seed: u64, ledger: Box<dyn Ledger>) {
+        self.hasher = Seeded::new(seed);
+        self.ledger = ledger;
+    }
+
+    pub fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    pub fn hasher(&self) -> impl Hasher + use<> {
+        self.hasher.0.build_hasher()
+    }
+
+    /// How a claim stands.
+    pub fn peek(&self, claim: &Claim, now: Timestamp) -> Result<Room, Unavailable> {
+        let read = self.read(claim)?;
+        Ok(claim.rate.take(read.place(claim).1.debt(now)).0)
+    }
+
+    /// Takes each claim; none where one has no room that `refuses`.
+    pub fn take(
+        &self,
+        claims: &[Claim],
+        refuses: impl Fn(usize) -> bool,
+        now: Timestamp,
+    ) -> Result<Vec<Room>, Unavailable> {
+        if let [claim] = claims {
+            let read = self.read(claim)?;
+            return Ok(vec![self.pay(claim, read, now)?]);
+        }
+        let reads = claims.iter().map(|claim| self.read(claim)).collect::<Result<Vec<_>, _>>()?;
+        let room =
+            |(claim, read): (&Claim, &Read)| claim.rate.take(read.place(claim).1.debt(now)).0;
+        let rooms: Vec<Room> = claims.iter().zip(&reads).map(room).collect();
+        let refused = |rooms: &[Room]| {
+            rooms.iter().enumerate().any(|(at, room)| !room.passes() && refuses(at))
+        };
+        if refused(&rooms) {
+            return Ok(rooms);
+        }
+        let mut paid = Vec::with_capacity(claims.len());
+        for (claim, read) in claims.iter().zip(reads) {
+            paid.push(self.pay(claim, read, now)?);
+            if refused(&paid) {
+                // Another worker was faster; what was paid so far is for a request that does not pass.
+                let passed = claims.iter().zip(&paid).filter(|(_, room)| room.passes());
+                passed.map(|(claim, _)| self.give_back(claim)).collect::<Result<(), _>>()?;
+                let rest = rooms.get(paid.len()..).unwrap_or_default();
+                paid.extend_from_slice(rest);
+                break;
+            }
+        }
+        Ok(paid)
+    }
+
+    /// Takes one, if there is room.
+    fn pay(&self, claim: &Claim, mut read: Read, now: Timestamp) -> Result<Room, Unavailable> {
+        for _ in 0..TRIES {
+            let (place, entry) = read.place(claim);
+            let debt = entry.debt(now);
+            let (room, debt_after) = claim.rate.take(debt);
+            // Without this a clock that was set back would refuse until it is where it was.
+            let lost = debt.saturating_sub(claim.rate.refill()) > CLOCKS_APART;
+            if !room.passes() && !lost {
+                return Ok(room);
+            }
+            let paid = now.as_nanos().saturating_add(debt_after);
+            read.put(place, Entry { identity: claim.identity, paid });
+            if self.ledger.write(self.bucket(claim), &read.bytes, read.version)? {
+                if entry.identity != claim.identity && debt > 0 {
+                    self.evictions.set(self.evictions.get().saturating_add(1));
+                }
+                return Ok(room);
+            }
+            read = self.read(claim)?;
+        }
+        Err(Unavailable("too many workers write the same part of the ledger"))
+    }
+
+    fn give_back(&self, claim: &Claim) -> Result<(), Unavailable> {
+        for _ in 0..TRIES {
+            let mut read = self.read(claim)?;
+            let (place, entry) = read.place(claim);
+            if entry.identity != claim.identity {
+                return Ok(());
+            }
+            let paid = entry.paid.saturating_sub(claim.rate.period());
+            read.put(place, Entry { paid, ..entry });
+            if self.ledger.write(self.bucket(claim), &read.bytes, read.version)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, claim: &Claim) -> Result<Read, Unavailable> {
+        let (bytes, version) = self.ledger.read(self.bucket(claim))?;
+        Ok(Read { bytes, version })
+    }
+
+    fn bucket(&self, claim: &Claim) -> u32 {
+        (claim.identity >> 32) as u32 & (self.buckets - 1)
+    }
+}
+
+/// An identity, and the moment up to which its requests are paid for, in nanoseconds since the Unix epoch. All zeros is a
+/// free place.
+#[derive(Clone, Copy)]
+struct Entry {
+    identity: u64,
+    paid: u64,
+}
+
+impl Entry {
+    fn debt(self, now: Timestamp) -> u64 {
+        self.paid.saturating_sub(now.as_nanos())
+    }
+}
+
+impl Read {
+    /// The place of a claim's identity, or else the one that it would take: that of the least debt.
+    fn place(&self, claim: &Claim) -> (usize, Entry) {
+        let mut least = (0, Entry { identity: 0, paid: u64::MAX });
+        for (place, bytes) in self.bytes.chunks_exact(BUCKET / super::ledger::WAYS).enumerate() {
+            let (identity, paid) = bytes.split_at(size_of::<u64>());
+            let number =
+                |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            let entry = Entry { identity: number(identity), paid: number(paid) };
+            if entry.identity == claim.identity {
+                return (place, entry);
+            }
+            if entry.paid < least.1.paid {
+                least = (place, entry);
+            }
+        }
+        least
+    }
+
+    fn put(&mut self, place: usize, entry: Entry) {
+        let mut bytes = self.bytes.chunks_exact_mut(BUCKET / super::ledger::WAYS);
+        if let Some(bytes) = bytes.nth(place) {
+            let (identity, paid) = bytes.split_at_mut(size_of::<u64>());
+            identity.copy_from_slice(&entry.identity.to_le_bytes());
+            paid.copy_from_slice(&entry.paid.to_le_bytes());
+        }
+    }
+}

@@ -1,0 +1,270 @@
+use super::ledger::{BUCKET, Ledger, Memory, Unavailable};
+use super::table::{Claim, Table};
+use super::{LimitId, Rate};
+use crate::time::Timestamp;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+const SECOND: u64 = 1_000_000_000;
+/// How long before its request counts a worker may have read the clock.
+const READ_BEFORE: u64 = SECOND / 10;
+const START: u64 = 1_800_000_000 * SECOND;
+
+/// A number that the same seed makes again (SplitMix64).
+struct Dice(Cell<u64>);
+
+impl Dice {
+    fn roll(&self, sides: u64) -> u64 {
+        let state = self.0.get().wrapping_add(0x9E37_79B9_7F4A_7C15);
+        self.0.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+}
+
+/// What other workers do between a worker's reading and its writing.
+type Others = Rc<RefCell<Vec<Box<dyn FnOnce()>>>>;
+
+/// A ledger that several workers share, each of which may be interrupted at any of its steps.
+#[derive(Clone)]
+struct Interleaved {
+    memory: Rc<Memory>,
+    others: Others,
+    dice: Rc<Dice>,
+}
+
+impl fmt::Debug for Interleaved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Interleaved")
+    }
+}
+
+impl Interleaved {
+    fn interrupt(&self) {
+        while self.dice.roll(3) > 0 {
+            let Some(other) = self.others.borrow_mut().pop() else { return };
+            other();
+        }
+    }
+}
+
+impl Ledger for Interleaved {
+    fn read(&self, bucket: u32) -> Result<([u8; BUCKET], u32), Unavailable> {
+        self.interrupt();
+        self.memory.read(bucket)
+    }
+
+    fn write(&self, bucket: u32, bytes: &[u8; BUCKET], version: u32) -> Result<bool, Unavailable> {
+        self.interrupt();
+        self.memory.write(bucket, bytes, version)
+    }
+}
+
+fn drain(others: &Others) {
+    while let Some(other) = { others.borrow_mut().pop() } {
+        other();
+    }
+}
+
+fn rate(requests: u32, secs: u64, burst: u32) -> Rate {
+    Rate::new(requests, Duration::from_secs(secs), burst).unwrap()
+}
+
+fn claim(limit: usize, identity: u64, rate: Rate) -> Claim {
+    // The upper half chooses the bucket.
+    let identity = identity.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    Claim { limit: LimitId(limit), identity: identity ^ (limit as u64) << 8, rate }
+}
+
+fn take(table: &Table, claims: &[Claim], now: u64) -> bool {
+    let rooms = table.take(claims, |_| true, Timestamp::from_nanos(now)).unwrap();
+    assert_eq!(rooms.len(), claims.len());
+    rooms.iter().all(|room| room.passes())
+}
+
+fn shared(table: &mut Table, ledger: &Interleaved) {
+    table.open(7, Box::new(ledger.clone()));
+}
+
+#[test]
+fn any_sequence_on_any_workers_stays_within_the_bound() {
+    for seed in 0..400 {
+        let dice = Rc::new(Dice(Cell::new(seed)));
+        let rate = rate(1 + dice.roll(20) as u32, 1 + dice.roll(10), 1 + dice.roll(10) as u32);
+        let others = Others::default();
+        let ledger = Interleaved {
+            memory: Rc::default(),
+            others: Rc::clone(&others),
+            dice: Rc::clone(&dice),
+        };
+        // Few places, so that identities have to give way.
+        let workers: Vec<Rc<Table>> = (0..3)
+            .map(|_| {
+                let mut table = Table::new(16);
+                shared(&mut table, &ledger);
+                Rc::new(table)
+            })
+            .collect();
+        let passed: Rc<RefCell<HashMap<u64, Vec<u64>>>> = Rc::default();
+        let (mut time, mut behind) = (START, 0);
+        for round in 0..400 {
+            let passes = [0, 1, SECOND / 100, SECOND / 10, SECOND][dice.roll(5) as usize];
+            if passes >= SECOND / 10 || round % 20 == 0 {
+                // No request takes that long.
+                drain(&others);
+            }
+            time += passes;
+            if dice.roll(50) == 0 {
+                // The clock is set back.
+                drain(&others);
+                behind += dice.roll(100 * SECOND);
+            }
+            let worker = Rc::clone(&workers[dice.roll(3) as usize]);
+            // What a worker read of the clock may be old.
+            let seen = time - behind - dice.roll(READ_BEFORE);
+            let identity = dice.roll(if seed % 2 == 0 { 3 } else { 40 });
+            let passed = Rc::clone(&passed);
+            let request = move || {
+                if take(&worker, &[claim(0, identity, rate)], seen) {
+                    passed.borrow_mut().entry(identity).or_default().push(time);
+                }
+            };
+            if dice.roll(2) == 0 {
+                others.borrow_mut().push(Box::new(request));
+            } else {
+                request();
+            }
+        }
+        drain(&others);
+        for times in passed.borrow_mut().values_mut() {
+            times.sort_unstable();
+            for (first, begun) in times.iter().enumerate() {
+                for (last, ended) in times.iter().enumerate().skip(first) {
+                    let refilled = (ended - begun + READ_BEFORE) / rate.period();
+                    let bound = u64::from(rate.burst()) + refilled;
+                    let count = (last - first + 1) as u64;
+                    assert!(count <= bound, "seed {seed}: {count} of {bound} with {rate:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn workers_at_the_same_time_let_exactly_the_burst_pass() {
+    for seed in 0..200 {
+        let dice = Rc::new(Dice(Cell::new(seed)));
+        let others = Others::default();
+        let ledger = Interleaved {
+            memory: Rc::default(),
+            others: Rc::clone(&others),
+            dice: Rc::clone(&dice),
+        };
+        let passed = Rc::new(Cell::new(0));
+        let rate = rate(1, 3600, 25);
+        for _ in 0..60 {
+            let mut table = Table::new(64);
+            shared(&mut table, &ledger);
+            let passed = Rc::clone(&passed);
+            others.borrow_mut().push(Box::new(move || {
+                if take(&table, &[claim(0, 1, rate)], START) {
+                    passed.set(passed.get() + 1);
+                }
+            }));
+        }
+        drain(&others);
+        assert_eq!(passed.get(), 25, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_request_takes_of_every_limit_or_of_none() {
+    let table = Table::new(1024);
+    let wide = claim(0, 1, rate(1, 3600, 10));
+    let narrow = claim(1, 1, rate(1, 3600, 3));
+    let passed = (0..8).filter(|_| take(&table, &[wide, narrow], START)).count();
+    assert_eq!(passed, 3);
+    let left = table.peek(&wide, Timestamp::from_nanos(START)).unwrap().left;
+    assert_eq!(left, Some(6), "ten, less three, less the one that it asks for");
+    // Nor where another worker takes the last one in between.
+    for seed in 0..100 {
+        let others = Others::default();
+        let dice = Rc::new(Dice(Cell::new(seed)));
+        let ledger = Interleaved { memory: Rc::default(), others: Rc::clone(&others), dice };
+        let (wide, narrow) = (claim(0, 1, rate(1, 3600, 50)), claim(1, 1, rate(1, 3600, 5)));
+        let passed = Rc::new(Cell::new(0));
+        for _ in 0..20 {
+            let mut table = Table::new(1024);
+            shared(&mut table, &ledger);
+            let passed = Rc::clone(&passed);
+            others.borrow_mut().push(Box::new(move || {
+                if take(&table, &[wide, narrow], START) {
+                    passed.set(passed.get() + 1);
+                }
+            }));
+        }
+        drain(&others);
+        let mut table = Table::new(1024);
+        shared(&mut table, &ledger);
+        let left = table.peek(&wide, Timestamp::from_nanos(START)).unwrap().left;
+        // A worker may give back to see that another one had been refused for it.
+        assert!((4..=5).contains(&passed.get()), "seed {seed}: {}", passed.get());
+        assert_eq!(left, Some(49 - passed.get()), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_flood_of_identities_sets_nothing_back() {
+    let table = Table::new(64);
+    let rate = rate(1, 3600, 5);
+    assert_eq!((0..9).filter(|_| take(&table, &[claim(0, 0, rate)], START)).count(), 5);
+    let others = (1..100_000).filter(|other| take(&table, &[claim(0, *other, rate)], START));
+    // What fits in the table, and no more.
+    let most = 64 * 5;
+    let passed = others.count();
+    assert!(passed <= most && passed > most / 2, "{passed} of {most}");
+    assert!(table.evictions.get() > 0);
+    assert!(!take(&table, &[claim(0, 0, rate)], START));
+}
+
+#[test]
+fn a_clock_that_is_set_back_costs_one_bucket_at_most() {
+    let table = Table::new(64);
+    let one = claim(0, 1, rate(10, 10, 10));
+    assert!(take(&table, &[one], START));
+    let back = START - 3600 * SECOND;
+    assert!(!take(&table, &[one], back), "its debt is unknown, and taken for all of it");
+    assert!(!take(&table, &[one], back + SECOND - 1));
+    let later = back + 11 * SECOND;
+    assert!(take(&table, &[one], later));
+}
+
+#[test]
+fn a_ledger_that_is_not_there_is_told() {
+    #[derive(Debug)]
+    struct Gone;
+    impl Ledger for Gone {
+        fn read(&self, _: u32) -> Result<([u8; BUCKET], u32), Unavailable> {
+            Err(Unavailable("gone"))
+        }
+        fn write(&self, _: u32, _: &[u8; BUCKET], _: u32) -> Result<bool, Unavailable> {
+            Ok(false)
+        }
+    }
+    let mut table = Table::new(64);
+    table.open(0, Box::new(Gone));
+    let one = claim(0, 1, rate(1, 1, 1));
+    assert_eq!(
+        table.take(&[one], |_| true, Timestamp::from_nanos(START)),
+        Err(Unavailable("gone"))
+    );
+}
+
+#[test]
+fn no_seed_shows() {
+    assert!(!format!("{:?}", Table::new(8)).contains("seed:"));
+}
