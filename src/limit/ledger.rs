@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use std::cell::RefCell;
 use std::fmt::Debug;
+use std::rc::Rc;
 
 /// How many identities a bucket has.
 pub const WAYS: usize = 8;
@@ -32,6 +33,15 @@ pub trait Ledger: Debug {
 #[derive(Debug, Default)]
 pub struct Memory(RefCell<HashMap<u32, ([u8; BUCKET], u32)>>);
 
+impl Memory {
+    /// Starts anew, as if nothing had been counted.
+    pub fn clear(&self) {
+        if let Ok(mut buckets) = self.0.try_borrow_mut() {
+            buckets.clear();
+        }
+    }
+}
+
 const IN_USE: Unavailable = Unavailable("the ledger is in use");
 
 impl Ledger for Memory {
@@ -48,5 +58,15 @@ impl Ledger for Memory {
         }
         (*held, *current) = (*bytes, version.wrapping_add(1));
         Ok(true)
+    }
+}
+
+impl<L: Ledger + ?Sized> Ledger for Rc<L> {
+    fn read(&self, bucket: u32) -> Result<([u8; BUCKET], u32), Unavailable> {
+        (**self).read(bucket)
+    }
+
+    fn write(&self, bucket: u32, bytes: &[u8; BUCKET], version: u32) -> Result<bool, Unavailable> {
+        (**self).write(bucket, bytes, version)
     }
 }
