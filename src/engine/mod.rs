@@ -112,7 +112,10 @@ impl Engine {
                 outcome.edits.extend(self.hide_token(request));
             }
         }
-        if let Some(candidate) = &self.candidate {
+        // Who guesses too often is refused before its token is judged: by a candidate, too.
+        if let Some(candidate) = &self.candidate
+            && unlimited != Some(Code::RateLimited)
+        {
             outcome.difference = self.compare(candidate, request, now, &outcome, unlimited);
         }
         outcome

@@ -86,8 +86,8 @@ fn take(table: &Table, claims: &[Claim], now: u64) -> bool {
     rooms.iter().all(|room| room.passes())
 }
 
-fn shared(table: &mut Table, ledger: &Interleaved) {
-    table.open(7, Box::new(ledger.clone()));
+fn shared(table: &mut Table, shelf: &Interleaved) {
+    table.open(7, Box::new(shelf.clone()));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn any_sequence_on_any_workers_stays_within_the_bound() {
         let dice = Rc::new(Dice(Cell::new(seed)));
         let rate = rate(1 + dice.roll(20) as u32, 1 + dice.roll(10), 1 + dice.roll(10) as u32);
         let others = Others::default();
-        let ledger = Interleaved {
+        let shelf = Interleaved {
             memory: Rc::default(),
             others: Rc::clone(&others),
             dice: Rc::clone(&dice),
@@ -105,7 +105,7 @@ fn any_sequence_on_any_workers_stays_within_the_bound() {
         let workers: Vec<Rc<Table>> = (0..3)
             .map(|_| {
                 let mut table = Table::new(16);
-                shared(&mut table, &ledger);
+                shared(&mut table, &shelf);
                 Rc::new(table)
             })
             .collect();
@@ -159,7 +159,7 @@ fn workers_at_the_same_time_let_exactly_the_burst_pass() {
     for seed in 0..200 {
         let dice = Rc::new(Dice(Cell::new(seed)));
         let others = Others::default();
-        let ledger = Interleaved {
+        let shelf = Interleaved {
             memory: Rc::default(),
             others: Rc::clone(&others),
             dice: Rc::clone(&dice),
@@ -168,7 +168,7 @@ fn workers_at_the_same_time_let_exactly_the_burst_pass() {
         let rate = rate(1, 3600, 25);
         for _ in 0..60 {
             let mut table = Table::new(64);
-            shared(&mut table, &ledger);
+            shared(&mut table, &shelf);
             let passed = Rc::clone(&passed);
             others.borrow_mut().push(Box::new(move || {
                 if take(&table, &[claim(0, 1, rate)], START) {
@@ -194,12 +194,12 @@ fn a_request_takes_of_every_limit_or_of_none() {
     for seed in 0..100 {
         let others = Others::default();
         let dice = Rc::new(Dice(Cell::new(seed)));
-        let ledger = Interleaved { memory: Rc::default(), others: Rc::clone(&others), dice };
+        let shelf = Interleaved { memory: Rc::default(), others: Rc::clone(&others), dice };
         let (wide, narrow) = (claim(0, 1, rate(1, 3600, 50)), claim(1, 1, rate(1, 3600, 5)));
         let passed = Rc::new(Cell::new(0));
         for _ in 0..20 {
             let mut table = Table::new(1024);
-            shared(&mut table, &ledger);
+            shared(&mut table, &shelf);
             let passed = Rc::clone(&passed);
             others.borrow_mut().push(Box::new(move || {
                 if take(&table, &[wide, narrow], START) {
@@ -209,7 +209,7 @@ fn a_request_takes_of_every_limit_or_of_none() {
         }
         drain(&others);
         let mut table = Table::new(1024);
-        shared(&mut table, &ledger);
+        shared(&mut table, &shelf);
         let left = table.peek(&wide, Timestamp::from_nanos(START)).unwrap().left;
         // A worker may give back to see that another one had been refused for it.
         assert!((4..=5).contains(&passed.get()), "seed {seed}: {}", passed.get());

@@ -24,6 +24,8 @@ pub struct Policy {
     pub integrity: bool,
     /// How many tokens were taken back.
     pub revoked: usize,
+    /// Whether a limit counts the requests of each subject.
+    pub limited: bool,
 }
 
 impl Policy {
@@ -37,6 +39,7 @@ impl Policy {
             audit: false,
             integrity: false,
             revoked: 0,
+            limited: false,
         }
     }
 
@@ -149,6 +152,12 @@ impl Policy {
         if self.revoked > 0 {
             let ids: Vec<String> = (0..self.revoked).map(|id| format!("{id:022}")).collect();
             config["issuers"]["idp"]["revocation"] = json!({"tokens": ids});
+        }
+        if self.limited {
+            // More than any machine sends: what is measured is the counting.
+            let limit =
+                json!({"name": "per-user", "by": ["subject"], "requests": 10_000_000, "per": "1s"});
+            config["limits"] = json!([limit]);
         }
         vec![wasm_filter("claimgate", wasm, &config)]
     }

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::keys::{Key, P256, RSA};
 use crate::harness::{Proxy, Request, Setup, Table, changed, claims, eventually, filter, token};
 
 /// Starts with one function denied and expects every request to be refused.
 fn check(function: &'static str) {
+    check_with(json!({}), function);
+}
+
+/// The same with these changes of the configuration.
+fn check_with(patch: Value, function: &'static str) {
     let routes = json!([{"name": "open", "paths": ["/open"], "token": "none"}, {"name": "closed", "paths": ["/closed"]}]);
-    let proxy = Proxy::start(Setup::new(filter(routes)).denying(function).workers(2));
+    let config = changed(filter(routes), patch);
+    let proxy = Proxy::start(Setup::new(config).denying(function).workers(2));
     let token = claims().sign(&P256);
     let mut table = Table::new();
     for round in 0..5 {
@@ -43,6 +49,15 @@ fn without_metrics_every_request_is_refused() {
 #[test]
 fn without_a_clock_every_request_is_refused() {
     check("proxy_get_current_time_nanoseconds");
+}
+
+/// Limits that nobody counts would let everything pass.
+#[test]
+fn without_shared_data_every_request_is_refused_where_there_are_limits() {
+    let limit = json!({"name": "few", "by": ["client_address"], "requests": 1000, "per": "1s"});
+    for function in ["proxy_get_shared_data", "proxy_set_shared_data"] {
+        check_with(json!({"limits": [limit]}), function);
+    }
 }
 
 #[test]

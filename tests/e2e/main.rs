@@ -32,6 +32,7 @@ mod host_safety;
 mod hostile;
 mod http2;
 mod identity;
+mod limits;
 mod log_injection;
 mod metrics;
 mod modes;

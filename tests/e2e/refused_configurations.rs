@@ -65,6 +65,24 @@ fn documents() {
 
 #[test]
 #[rustfmt::skip]
+fn limits() {
+    let limit = |patch: Value| {
+        let limit = json!({"name": "few", "by": ["subject"], "requests": 1, "per": "1m"});
+        json!({"limits": [changed(limit, patch)]})
+    };
+    check(vec![
+        ("an unknown key", limit(json!({"rate": 1})), "limits[0]"),
+        ("no rate", limit(json!({"per": null})), "limits[0]&`per` is missing"),
+        ("a rate of nothing", limit(json!({"requests": 0})), "limits[0].requests"),
+        ("a rate that is a fraction", limit(json!({"requests": 1.5})), "limits[0].requests"),
+        ("a part that is none", limit(json!({"by": ["user"]})), "limits[0].by[0]"),
+        ("an unknown route", limit(json!({"routes": ["nowhere"]})), "limits[0].routes[0]&`all`"),
+        ("a table of nobody", json!({"limit_identities": 0}), "limit_identities"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn issuers() {
     let secret = "a-secret-that-may-not-be-seen-in-any-log";
     secrets::keep_out_of_logs(secret);

@@ -219,3 +219,122 @@ cases:
     assert!(out.contains("token: not verified: token_malformed"), "{out}");
     assert!(!out.contains("hunter2"), "{out}");
 }
+
+const LIMITED: &str = "
+issuers:
+  corp: { issuer: https://idp.example.com, audiences: [logs-api], keys: [{ remote: { cluster: idp, url: 'https://idp.example.com/jwks.json' } }] }
+routes:
+  - { name: logs, paths: [/logs/**] }
+  - { name: open, paths: [/open], token: none }
+  - { name: trial, paths: [/trial], mode: shadow }
+limits:
+  - { name: per-user, by: [subject], requests: 20, per: 1m, when: { method: true, equals: GET } }
+  - { name: guesses, by: [client_address], count: refused, requests: 5, per: 1h }
+  - { name: watched, by: [client_address, { claim: tenant }], requests: 1, per: 1h, mode: shadow, routes: [logs] }
+";
+
+/// A policy with limits, and these cases of it.
+fn limited(name: &str, cases: &str) -> String {
+    let text = format!("configuration: policy.yaml\ncases:\n{cases}");
+    let folder = folder(name, &[("policy.yaml", LIMITED), ("cases.yaml", &text)]);
+    folder.join("cases.yaml").display().to_string()
+}
+
+#[test]
+fn a_case_may_ask_several_times_and_each_case_starts_anew() {
+    let file = limited(
+        "limited",
+        "  - name: alice
+    request: GET /logs/a
+    claims: { sub: alice }
+    table:
+      - { times: 20, expect: allowed }
+      - { times: 21, expect: { code: rate_limited, status: 429, response: { retry-after: '3' } } }
+      - { expect: allowed, name: the first one again }
+      - { times: 40, request: POST /logs/a, expect: allowed }
+      - { times: 21, request: GET /trial, expect: shadow_denied }
+  - { name: open, request: GET /open, times: 20, expect: allowed }
+  - { name: too open, request: GET /open, times: 21, expect: rate_limited }
+  - name: guesses
+    request: { path: /logs/a, method: GET, client_address: 192.0.2.1 }
+    token: x.y.z
+    times: 5
+    table:
+      - { expect: token_malformed }
+      - { times: 6, expect: rate_limited }
+",
+    );
+    let (status, out, err) = run(&["test", &file]);
+    assert_eq!((status, err.as_str()), (Some(0), ""), "{out}");
+    let fails = limited(
+        "limited-fails",
+        "  - { name: a, request: GET /logs/a, claims: { sub: a }, times: 21, expect: allowed }\n",
+    );
+    let (status, out, _) = run(&["test", &fails]);
+    assert_eq!(status, Some(1));
+    let want = "       GET example.com/logs/a, 21 times, claims {\"sub\":\"a\"}
+       decision: expected allowed, got denied
+       route logs (routes[0]): denied, rate_limited: limit `per-user` has no room
+";
+    assert!(out.contains(want), "{out}");
+    for times in ["0", "1000001", "1.5", "many"] {
+        let case = format!("  - {{ name: a, request: GET /, times: {times}, expect: allowed }}\n");
+        let (status, _, err) = run(&["test", &limited("limited-odd", &case)]);
+        assert_eq!(status, Some(2));
+        assert!(err.contains("cases[0].times: ") && err.contains("between 1 and 1000000"), "{err}");
+    }
+}
+
+#[test]
+fn explains_how_limits_stand() {
+    let policy = limited("limited-explained", "");
+    let policy = policy.replace("cases.yaml", "policy.yaml");
+    let explain = |arguments: &[&str]| {
+        run(&[&["explain", "-c", &policy, "--claims", r#"{"sub": "alice"}"#], arguments].concat())
+    };
+    let limits = |out: &str| {
+        let lines = out.lines().skip_while(|line| *line != "limits:").skip(1);
+        lines.take_while(|line| line.starts_with(' ')).map(str::trim).collect::<Vec<_>>().join("\n")
+    };
+    let guesses =
+        "guesses (limits[1]), of refused tokens, by [\"client_address\"]: no refused token\n";
+    let per_user = "per-user (limits[0]), by [\"subject\"]: ";
+    let watched =
+        "watched (limits[2]), in shadow mode, by [\"client_address\",{\"claim\":\"tenant\"}]: ";
+    let (status, out, _) = explain(&["/logs/a"]);
+    assert_eq!(status, Some(0));
+    assert_eq!(
+        limits(&out),
+        format!(
+            "{guesses}{per_user}room for 19 more (20 at once, one more each 3s)\n\
+         {watched}room for 0 more, the next one in 1h (1 at once, one more each 1h)"
+        )
+    );
+    let (status, out, _) = explain(&["--times", "21", "/logs/a"]);
+    assert_eq!(status, Some(3));
+    assert_eq!(
+        limits(&out),
+        format!(
+            "{guesses}{per_user}over, the next one in 3s (20 at once, one more each 3s)\n\
+         {watched}over, the next one in 1h (1 at once, one more each 1h)"
+        )
+    );
+    assert!(
+        out.contains("decision: denied, rate_limited: limit `per-user` has no room\n"),
+        "{out}"
+    );
+    let (_, out, _) = explain(&["-X", "PUT", "/logs/a"]);
+    assert!(limits(&out).contains(&format!("{per_user}not for this request: its `when`")), "{out}");
+    let (_, out, _) = run(&["explain", "-c", &policy, "/logs/a"]);
+    assert!(limits(&out).contains(&format!("{per_user}refused before it is counted")), "{out}");
+    let (_, out, _) = run(&["explain", "-c", &policy, "--token", "x.y.z", "/logs/a"]);
+    assert!(limits(&out).contains("of refused tokens, by [\"client_address\"]: counted"), "{out}");
+    let (_, out, _) = explain(&["--times", "3", "--format", "json", "/logs/a"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    let own = &told["limits"][1];
+    assert_eq!(
+        (&own["name"], &own["left"], &own["stands"]),
+        (&"per-user".into(), &17.into(), &"room".into())
+    );
+    assert_eq!(told["limits"][2]["stands"], "over");
+}

@@ -29,6 +29,7 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
             ));
         }
     }
+    limit_advice(config, &top.key("limits"), &mut warnings);
     identity_advice(&config.identity, &top.key("identity").key("headers"), &mut warnings);
     let absence = Absence { named: &config.conditions, present: always_present(config) };
     for (name, condition) in &config.conditions {
@@ -41,6 +42,28 @@ pub(super) fn of(config: &Config) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// Limits that can never refuse.
+fn limit_advice(config: &Config, place: &Place, warnings: &mut Vec<Warning>) {
+    for (index, limit) in config.limits.iter().enumerate() {
+        let place = place.index(index);
+        let named = |route: &raw::Route| match (&limit.routes, &route.name) {
+            (Some(names), Some(name)) => names.contains(name),
+            (Some(_), None) => false,
+            (None, _) => !route.deny,
+        };
+        let mut routes = config.routes.iter().filter(|route| named(route)).peekable();
+        if routes.peek().is_none() {
+            warnings.push(place.warning("no route has it, so that it never refuses anything"));
+        } else if limit.count == Some(raw::Count::Refused)
+            && routes.all(|route| route.token == Some(raw::Token::None))
+        {
+            warnings.push(place.key("count").warning(
+                "no token is looked at on any of its routes, so that none is ever refused there",
+            ));
+        }
+    }
 }
 
 fn issuer_advice(issuer: &raw::Issuer, place: &Place, warnings: &mut Vec<Warning>) {
@@ -265,6 +288,8 @@ mod tests {
         let require = |condition: Value| route(json!({"require": condition}));
         let header = |header: Value| json!({"identity": {"headers": {"x": header}}});
         let roles = || json!({"claim": "roles", "any_of": ["x"]});
+        let open = || json!({"name": "open", "token": "none"});
+        let limited = |limit: Value, routes: Value| json!({"limits": [limit], "routes": routes});
         let cases = [
             (json!({}), ""),
             (json!({"issuer": {"any_audience": true}}), "issuers.a.any_audience: "),
@@ -299,6 +324,13 @@ mod tests {
             (json!({"conditions": {"c": roles()}, "routes": [{"require": {"not": {"ref": "c"}}}]}), "routes[0].require.not: `not`"),
             (json!({"conditions": {"c": {"claim": "roles", "none_of": ["x"]}}, "routes": [{"require": {"ref": "c"}}]}), "conditions.c: `none_of`"),
             (json!({"conditions": {"c": {"not": {"ref": "c"}}}}), ""),
+            (limited(json!({}), json!([open()])), ""),
+            (limited(json!({}), json!([])), "limits[0]: no route has it, so that it never refuses anything"),
+            (limited(json!({}), json!([{"name": "shut", "deny": true}])), "limits[0]: no route has it"),
+            (limited(json!({"count": "refused"}), json!([open(), {"name": "b"}])), ""),
+            (limited(json!({"count": "refused"}), json!([open()])), "limits[0].count: no token is looked at"),
+            (limited(json!({"count": "refused", "routes": ["open"]}), json!([open(), {"name": "b"}])), "limits[0].count: no token"),
+            (limited(json!({"count": "refused", "routes": ["b"]}), json!([open(), {"name": "b"}])), ""),
         ];
         for (config, want) in cases {
             let got = advice(config.clone());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// How many identities are remembered where the configuration says nothing.
 const IDENTITIES: u32 = 65_536;
-/// How many may be: half a GiB at most.
+/// How many may be: they take some 125 MiB.
 const MAX_IDENTITIES: u32 = 4_194_304;
 /// How many limits there may be: each that applies costs every request.
 const MAX_LIMITS: usize = 64;
@@ -168,7 +168,13 @@ fn rate(
     let requests = requests.ok_or_else(|| place.error("`requests` is missing"))?;
     let Some(per) = per else { return Err(place.error("`per` is missing, as `1m`")) };
     let per = time(Some(per), 0, 1..=30 * DAY, &place.key("per"))?;
-    Rate::new(requests, Duration::from_millis(per.unsigned_abs()), burst.unwrap_or(requests))
+    let burst = burst.unwrap_or(requests);
+    if let Some((name, _)) =
+        [("requests", requests), ("burst", burst)].iter().find(|(_, n)| *n == 0)
+    {
+        return Err(place.key(name).error("found 0, expected at least 1"));
+    }
+    Rate::new(requests, Duration::from_millis(per.unsigned_abs()), burst)
         .map_err(|reason| place.error(reason))
 }
 

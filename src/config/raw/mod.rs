@@ -77,7 +77,7 @@ raw! {
         audit: Audit,
         /// How many requests of whom pass: see rate-limits.md. Every limit that applies must have room. Default: no limit.
         limits: Vec<Limit>,
-        /// How many identities the limits remember at once, of all limits together, from 8 to 4194304. The memory, 32 bytes or more
+        /// How many identities the limits remember at once, of all limits together, from 8 to 4194304. The memory, some 32 bytes
         /// for each of them, is taken at load; in a full table a newcomer takes over the debt of the place that it takes. Default:
         /// `65536`.
         limit_identities: Option<u32>,

@@ -169,6 +169,10 @@ fn an_envoy_around_the_filter() {
     let mut asks = bootstrap();
     set(&mut asks, &require, condition);
     hold(&asks, &[(&m("use_remote_address"), json!(null), "error use_remote_address: not true")]);
+    let mut counts = bootstrap();
+    let limit = json!({"name": "few", "by": ["client_address"], "requests": 1, "per": "1m"});
+    set(&mut counts, &p("configuration/value/limits"), json!([limit]));
+    hold(&counts, &[(&m("use_remote_address"), json!(true), ""), (&m("use_remote_address"), json!(null), "error use_remote_address: not true")]);
     let mut dynamic = bootstrap();
     dynamic["dynamic_resources"] = json!({"cds_config": {}});
     hold(&dynamic, &[("/static_resources/clusters", json!([]), "")]);

@@ -1,6 +1,7 @@
 //! `claimgate explain`: one request, the route that takes it and why, what was made of its token, what each part
 //! of the condition saw, and what client and upstream get.
 
+mod limits;
 mod routes;
 mod text;
 mod token;
@@ -48,6 +49,10 @@ pub struct Arguments {
     /// The time of the request, as 2026-11-25T12:00:00Z; now where none is given.
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// How often the request is made, all at once; the last one is explained. See what limits say of it.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(cases::MAX_TIMES)))]
+    times: u32,
     /// The client's address.
     #[arg(long, value_name = "IP")]
     client_address: Option<IpAddr>,
@@ -78,6 +83,8 @@ struct Explained {
     made_up: bool,
     /// The condition of the route.
     condition: Option<Node>,
+    /// The limits of the route.
+    limits: Vec<limits::Limit>,
     decision: &'static str,
     code: Option<&'static str>,
     reason: Option<String>,
@@ -131,7 +138,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
     };
     let headers = ask.headers();
     let request = Request::new(&headers, &ask.connection);
-    let outcome = engine.decide(&request, now);
+    let outcome = run::last_of(&policy, engine, arguments.times, &request, now);
     let decided = Decided::tell(engine, &policy.raw, &request, &outcome);
     let candidate = engine.describe(&outcome).candidate.map(|candidate| Candidate {
         route: candidate.route.map(str::to_owned),
@@ -151,6 +158,7 @@ pub fn run(arguments: &Arguments, format: Format) -> Result<ExitCode, Failure> {
         token: token::told(engine, &request, &outcome, now),
         made_up: matches!(credential, Credential::Claims(_)),
         condition,
+        limits: limits::told(engine, &policy.raw, &outcome),
         decision: decided.decision.name(),
         code: decided.code.map(|code| code.name()),
         reason: decided.reason,

@@ -47,6 +47,12 @@ fn write(explained: &Explained, out: &mut String) -> fmt::Result {
         writeln!(out, "condition:")?;
         condition.lines(2, out);
     }
+    if !explained.limits.is_empty() {
+        writeln!(out, "limits:")?;
+    }
+    for limit in &explained.limits {
+        writeln!(out, "  {limit}")?;
+    }
     write!(out, "decision: {}", explained.decision)?;
     if let Some(code) = explained.code {
         write!(out, ", {code}")?;

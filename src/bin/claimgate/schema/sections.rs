@@ -76,7 +76,7 @@ file of its own while you write it.
 "#;
 
 /// The parts, in the order of the document.
-pub const SECTIONS: [Section; 26] = [
+pub const SECTIONS: [Section; 29] = [
     section(
         "Top level",
         "Config",
@@ -396,6 +396,60 @@ audit:
   integrity:
     sign: { env: AUDIT_SIGN_KEY }
     checkpoint: 10s
+"#,
+    ),
+    section(
+        "limits[]",
+        "Limit",
+        "[Rate limits](rate-limits.md) says what is counted, and what of it survives what.",
+        r#"
+limits:
+  - name: per-user
+    by: [subject]
+    requests: 600
+    per: 1m
+    burst: 50
+  - name: per-tenant
+    by: [issuer, { claim: "https://example.com/tenant_id" }]
+    requests: 1000
+    per: 1s
+    routes: [logs]
+    mode: shadow
+  - name: guesses
+    by: [client_address]
+    count: refused
+    requests: 30
+    per: 1h
+limit_identities: 65536
+routes:
+  - name: logs
+    paths: ["/logs/**"]
+"#,
+    ),
+    section(
+        "limits[].tiers.NAME",
+        "TierRate",
+        "",
+        r#"
+limits:
+  - name: per-plan
+    by: [subject]
+    tier: { claim: plan }
+    tiers:
+      pro: { requests: 6000, per: 1m, burst: 200 }
+      default: { requests: 60, per: 1m }
+"#,
+    ),
+    section(
+        "limits[].tier",
+        "Tier",
+        "It stands at `limits[].by[]`, too.",
+        r#"
+limits:
+  - name: per-plan
+    by: [{ claim: /org/id }, subject]
+    tier: { claim: /org/plan }
+    tiers: { default: { requests: 60, per: 1m } }
 "#,
     ),
     section(

@@ -12,6 +12,9 @@ use std::time::UNIX_EPOCH;
 /// The host of requests that name none.
 pub const DEFAULT_HOST: &str = "example.com";
 
+/// How often a request may be asked in a case.
+pub const MAX_TIMES: u32 = 1_000_000;
+
 /// A file of cases.
 pub struct File {
     /// The configuration's file, relative to this one.
@@ -28,6 +31,8 @@ pub struct Case {
     pub name: String,
     pub place: Place,
     pub ask: Ask,
+    /// How often it is asked; the last one is judged.
+    pub times: u32,
     pub credential: Credential,
     /// The operator's name for the issuer whose token it is.
     pub issuer: Option<String>,
@@ -62,6 +67,7 @@ impl std::fmt::Debug for Credential {
 struct Saying {
     name: Option<String>,
     request: Draft,
+    times: Option<u32>,
     credential: Option<Credential>,
     issuer: Option<String>,
     expect: Expect,
@@ -128,7 +134,7 @@ pub fn time(text: &str) -> Option<Timestamp> {
 
 /// A case, or each row of its table.
 fn lay_out(value: &Value, place: &Place, above: &Saying, cases: &mut Vec<Case>) -> Read<()> {
-    let accepted = ["name", "request", "claims", "issuer", "token", "expect", "table"];
+    let accepted = ["name", "request", "times", "claims", "issuer", "token", "expect", "table"];
     let members = object(value, place, &accepted, "an object with `name`, `request`, `expect`")?;
     let case = saying(members, place)?.over(above);
     let Some(name) = case.name.clone() else {
@@ -147,7 +153,7 @@ fn lay_out(value: &Value, place: &Place, above: &Saying, cases: &mut Vec<Case>) 
     }
     for (index, row) in rows.iter().enumerate() {
         let place = place.index(index);
-        let accepted = &accepted[..6];
+        let accepted = &accepted[..7];
         let members = object(row, &place, accepted, "an object with what the row says")?;
         let row = saying(members, &place)?;
         let name = row.name.clone().unwrap_or_else(|| format!("{name}[{index}]"));
@@ -168,11 +174,18 @@ fn saying(members: &Map<String, Value>, place: &Place) -> Read<Saying> {
         Value::String(token) => Ok(Credential::Token(token.clone())),
         other => Err(unexpected(other, &place, "a string, or null for no token at all")),
     });
+    let times = named("times").map(|(value, place)| {
+        let times = value.as_u64().and_then(|times| u32::try_from(times).ok());
+        let times = times.filter(|times| (1..=MAX_TIMES).contains(times));
+        let expected = format!("how often it is asked, between 1 and {MAX_TIMES}");
+        times.ok_or_else(|| unexpected(value, &place, &expected))
+    });
     let request = named("request").map(|(value, place)| Draft::read(value, &place));
     let expect = named("expect").map(|(value, place)| Expect::read(value, &place));
     Ok(Saying {
         name: member(members, "name", place)?,
         request: request.transpose()?.unwrap_or_default(),
+        times: times.transpose()?,
         credential: match (claims.transpose()?, token.transpose()?) {
             (Some(_), Some(_)) => {
                 return Err(place.key("token").error("contradicts `claims`: keep one"));
@@ -198,6 +211,7 @@ impl Saying {
         Self {
             name: self.name.or_else(|| above.name.clone()),
             request: self.request.over(&above.request),
+            times: self.times.or(above.times),
             credential,
             issuer: self.issuer.or_else(|| above.issuer.clone()),
             expect: self.expect.over(&above.expect),
@@ -213,6 +227,7 @@ impl Saying {
         }
         Ok(Case {
             ask: self.request.finish(&place.key("request"))?,
+            times: self.times.unwrap_or(1),
             expect: self.expect.finish(),
             name,
             place: place.clone(),

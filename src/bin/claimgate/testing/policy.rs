@@ -8,11 +8,13 @@ use crate::output::{Finding, Severity};
 use crate::{check, keys, read};
 use claimgate::config::{self, Place};
 use claimgate::engine::Engine;
+use claimgate::shelf::Memory;
 use claimgate::time::Timestamp;
 use claimgate::token::signature::Portable;
 use claimgate::token::{ClaimPath, Issuer};
 use serde_json::{Map, Value, json};
 use std::cell::OnceCell;
+use std::rc::Rc;
 
 /// See the module.
 pub struct Policy {
@@ -28,6 +30,8 @@ pub struct Policy {
     pub made_up: Engine,
     /// With its own, once they are asked for.
     real: OnceCell<Engine>,
+    /// What the limits of both have counted.
+    counted: Rc<Memory>,
 }
 
 /// How long a token is valid that says nothing of it, in milliseconds.
@@ -66,8 +70,9 @@ impl Policy {
         let made_up = config::load_value(with_keys(raw.clone(), &secret), &name, &any, &Portable)
             .map_err(|error| refused(file, &place, error))?;
         let file = file.to_owned();
-        let (made_up, real) = (made_up.engine, OnceCell::new());
-        Ok(Self { file, place, raw, name, secret, made_up, real })
+        let counted = Rc::<Memory>::default();
+        let made_up = counting(made_up.engine, &counted);
+        Ok(Self { file, place, raw, name, secret, made_up, real: OnceCell::new(), counted })
     }
 
     /// Whether another is the same configuration of the same file.
@@ -93,7 +98,12 @@ impl Policy {
         let loaded =
             config::load_value(self.raw.clone(), &self.name, &check::environment, &Portable);
         let loaded = loaded.map_err(|error| refused(&self.file, &self.place, error))?;
-        Ok(self.real.get_or_init(|| loaded.engine))
+        Ok(self.real.get_or_init(|| counting(loaded.engine, &self.counted)))
+    }
+
+    /// Forgets what limits have counted.
+    pub fn start_anew(&self) {
+        self.counted.clear();
     }
 
     /// The issuer of this name, or the only one.
@@ -126,6 +136,11 @@ impl Policy {
     ) -> Result<String, String> {
         self.secret.sign(fill(claims, issuer, now), issuer.typ.as_deref())
     }
+}
+
+fn counting(mut engine: Engine, counted: &Rc<Memory>) -> Engine {
+    engine.limits.open(0, Box::new(Rc::clone(counted)));
+    engine
 }
 
 fn refused(file: &str, place: &str, error: config::ConfigError) -> Finding {

@@ -77,6 +77,10 @@ fn is_asked(outcome: &Outcome<'_>) -> bool {
     }
     match outcome.refusal.as_ref().or(outcome.shadowed.as_ref()).map(|refusal| refusal.code) {
         None | Some(Code::ClaimsInsufficient | Code::ScopeInsufficient) => true,
+        // Requests are counted after all else; who guesses is refused before a token is judged.
+        Some(Code::RateLimited) => {
+            outcome.token.is_some() || outcome.lenient.is_some() || !outcome.token_sent
+        }
         Some(_) => false,
     }
 }
@@ -163,10 +167,11 @@ pub fn run<'c>(
         })?;
     let headers = ask.headers();
     let request = Request::new(&headers, &ask.connection);
-    let outcome = engine.decide(&request, now);
+    let outcome = last_of(policy, engine, case.times, &request, now);
     let decided = Decided::tell(engine, &policy.raw, &request, &outcome);
     let path = target(engine, &request);
-    let request = format!("{} {}{path}", ask.method, ask.host);
+    let times = if case.times == 1 { String::new() } else { format!(", {} times", case.times) };
+    let request = format!("{} {}{path}{times}", ask.method, ask.host);
     let mut differences = case.expect.differences(&decided);
     for Mismatch { expected, got, .. } in &mut differences {
         for text in [expected, got] {
@@ -174,6 +179,21 @@ pub fn run<'c>(
         }
     }
     Ok(Ran { case, request, decided, differences })
+}
+
+/// Decides on a request so many times, all at once and where nothing was counted before. What comes of the last one.
+pub fn last_of<'e>(
+    policy: &Policy,
+    engine: &'e Engine,
+    times: u32,
+    request: &Request<'e>,
+    now: Timestamp,
+) -> Outcome<'e> {
+    policy.start_anew();
+    for _ in 1..times {
+        engine.decide(request, now);
+    }
+    engine.decide(request, now)
 }
 
 /// Why a request cannot be decided on.
