@@ -63,6 +63,7 @@ pub mod metrics;
 pub mod policy;
 pub mod request;
 pub mod response;
+pub mod shelf;
 pub mod time;
 pub mod token;
 

@@ -42,6 +42,8 @@ pub const KEYS: &str = "claimgate_keys";
 pub const REVOCATIONS: &str = "claimgate_revocations";
 /// When the list of an `issuer`'s revoked tokens was last fetched, in seconds since the Unix epoch.
 pub const REVOCATION_SUCCESS: &str = "claimgate_revocation_last_success_seconds";
+/// Renewals of sessions, by `issuer` and `outcome` ([`RenewalOutcome`]).
+pub const RENEWALS: &str = "claimgate_renewals_total";
 /// Requests past a limit, by `limit` and its `mode` (`enforce`, `shadow`).
 pub const LIMITED: &str = "claimgate_limited_total";
 /// Identities that took over the debt of another one, since the limits' table was full where they belong.
@@ -87,6 +89,28 @@ impl KeySetOutcome {
             Self::Unchanged => "unchanged",
             Self::Failed => "failed",
             Self::Expired => "expired",
+        }
+    }
+}
+
+/// What became of the renewal of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RenewalOutcome {
+    /// The provider gave a token that continues it.
+    Renewed,
+    /// The provider refused the refresh token.
+    Refused,
+    /// The provider did not answer, or nothing of use.
+    Failed,
+}
+
+impl RenewalOutcome {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
         }
     }
 }

@@ -86,6 +86,8 @@ pub struct Decision<'a> {
     pub shadow: bool,
     /// What the candidate would decide, where that is something else.
     pub candidate: Option<Candidate<'a>>,
+    /// What became of the renewal of its session, where that was due: `renewed`, `refused`, `failed`.
+    pub renewal: Option<&'a str>,
     /// The names of the limits in shadow mode that would have refused it.
     pub limits_in_shadow: Vec<&'a str>,
 }
@@ -115,6 +117,7 @@ impl<'a> Decision<'a> {
             claims: None,
             shadow: false,
             candidate: None,
+            renewal: None,
             limits_in_shadow: Vec::new(),
         }
     }
@@ -160,6 +163,7 @@ impl<'a> Decision<'a> {
             let route = candidate.route.filter(|_| redaction.path != ShowPath::None);
             members.option("claimgate.candidate.route", route);
         }
+        members.option("claimgate.renewal", self.renewal);
         if !self.limits_in_shadow.is_empty() {
             let names = serde_json::to_string(&self.limits_in_shadow).unwrap_or_default();
             members.raw("claimgate.limits_in_shadow", &names);

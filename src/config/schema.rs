@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The members without which an object never loads.
-const REQUIRED: [(&str, &[&str]); 11] = [
+const REQUIRED: [(&str, &[&str]); 13] = [
     ("Body", &["text"]),
+    ("Client", &["id"]),
     ("Cors", &["allow_origins"]),
     ("Integrity", &["sign"]),
     ("Issuer", &["issuer", "keys"]),
@@ -19,6 +20,7 @@ const REQUIRED: [(&str, &[&str]); 11] = [
     ("Login", &["url"]),
     ("Remote", &["cluster", "url"]),
     ("RemoteRevocations", &["cluster", "url"]),
+    ("Renew", &["cluster", "url", "client", "refresh_cookie"]),
     ("Route", &["name", "paths"]),
     ("Tier", &["claim"]),
     ("TierRate", &["requests", "per"]),
@@ -84,6 +86,7 @@ fn forms() -> Vec<(&'static str, &'static str, Value)> {
         ("KeySource", "algorithms", algorithms),
         ("Remote", "url", json!({"pattern": "^https?://"})),
         ("RemoteRevocations", "url", json!({"pattern": "^https?://"})),
+        ("Renew", "url", json!({"pattern": "^https?://"})),
         ("Config", "limit_identities", json!({"minimum": 8, "maximum": 4_194_304})),
         ("Limit", "name", json!({"pattern": name})),
         ("Limit", "requests", json!({"minimum": 1})),

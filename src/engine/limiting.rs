@@ -1,12 +1,13 @@
 //! Limits: requests that all else lets pass, and guesses.
 
 use super::{Engine, Outcome};
-use crate::limit::{Asked, Limit, LimitId, Standing, Unavailable};
+use crate::limit::{Asked, Limit, LimitId, Standing};
 use crate::policy::condition::Context;
 use crate::policy::route::{Mode, Route};
 use crate::policy::template::{Bindings, Captured};
 use crate::request::Request;
 use crate::response::{Code, Quota, Refusal};
+use crate::shelf::Unavailable;
 use crate::time::Timestamp;
 use crate::token::extract;
 

@@ -1,11 +1,15 @@
 //! The whole decision: no I/O, no host, no clock.
 
+mod adding;
 pub mod explain;
 mod limiting;
 mod outcome;
+mod renewing;
 mod telling;
 
+pub use adding::Added;
 pub use outcome::{Difference, Edit, Edits, Outcome, Seen};
+pub use renewing::Renewing;
 
 use crate::audit::{self, Verdict};
 use crate::identity::Identity;
@@ -24,6 +28,7 @@ use crate::request::{Request, split_query};
 use crate::response::{self, Code, Preflight, Quota, Refusal, Response, Responses};
 use crate::time::Timestamp;
 use crate::token::extract::{self, Carrier, Found, Source};
+use crate::token::renewal::Renewals;
 use crate::token::trust::Recall;
 use crate::token::verify::Failure;
 use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
@@ -53,24 +58,48 @@ pub struct Engine {
     pub fold_case: bool,
     /// Whether a pattern without `**` also owns its form with a final slash.
     pub final_slash: bool,
+    /// The cookies that hold refresh tokens.
+    pub refresh_cookies: Vec<Source>,
     /// The longest token, in bytes.
     pub max_token_bytes: usize,
     /// Whether refusals refuse.
     pub mode: Mode,
     /// How many requests of whom pass.
     pub limits: Limits,
+    /// Which sessions are renewed.
+    pub renewals: Renewals,
     /// Keys, and what was found out of tokens by them: the one part that changes.
     pub trust: RefCell<Trust>,
 }
 
 impl Engine {
-    /// Decides on a request.
+    /// Decides on a request. Where the outcome [awaits](Outcome::awaits_fetch) something, it may be decided on again when that has
+    /// come.
     pub fn decide<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
-        let mut outcome = Outcome::new(self.mode, self.strip(request));
+        self.decide_with(request, now, true)
+    }
+
+    /// Decides on a request that waits no more.
+    pub fn decide_at_last<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
+        let outcome = self.decide_with(request, now, false);
+        Outcome { awaits_fetch: false, ..outcome }
+    }
+
+    fn decide_with<'a>(
+        &'a self,
+        request: &Request<'a>,
+        now: Timestamp,
+        patient: bool,
+    ) -> Outcome<'a> {
+        let mut outcome = Outcome { patient, ..Outcome::new(self.mode, self.strip(request)) };
         let judged = self.judge(&self.routes, request, now, &mut outcome);
         // A candidate is not counted, so that it is compared with what stands before that.
         let unlimited = judged.as_ref().err().map(|refusal| refusal.code);
-        let judged = judged.and_then(|()| self.limit(request, now, &mut outcome));
+        // What is decided on again is counted then.
+        let judged = match judged {
+            Ok(()) if !outcome.awaits() => self.limit(request, now, &mut outcome),
+            judged => judged,
+        };
         match judged {
             Ok(()) => self.remove_token(request, &mut outcome),
             Err(refusal) if outcome.mode == Mode::Shadow => {
@@ -241,7 +270,11 @@ impl Engine {
             outcome.standings = self.guessed_out(request, route, guesses, now, outcome)?;
             self.refuse_over(outcome)?;
         }
-        let verified = self.token(request, route, now, &mut recall);
+        let may_renew = self.mode == Mode::Enforce && outcome.mode == Mode::Enforce;
+        let ask = Ask { request, route, now, patient: outcome.patient };
+        let renewing = Some(&mut outcome.renewing).filter(|_| may_renew && !outcome.on_trial);
+        let verified = self.token(&ask, renewing, &mut recall);
+        outcome.awaits_fetch = outcome.renewing.as_ref().is_some_and(|renewing| renewing.waits);
         outcome.token_sent = !matches!(verified, Ok(None));
         let token = match verified {
             Ok(None) if route.token == TokenMode::Required => {
@@ -250,7 +283,8 @@ impl Engine {
             Ok(token) => token,
             Err(failure) => {
                 outcome.awaits_fetch = failure.awaits_fetch;
-                if !guesses.is_empty() && !failure.awaits_fetch && failure.is_of_the_token() {
+                let awaits = outcome.patient && failure.awaits_fetch;
+                if !guesses.is_empty() && !awaits && failure.is_of_the_token() {
                     self.count_guess(request, route, guesses, now, outcome)?;
                 }
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
@@ -392,11 +426,11 @@ impl Engine {
     /// The one token of a request, verified, and where it was found.
     fn token(
         &self,
-        request: &Request<'_>,
-        route: &Route,
-        now: Timestamp,
+        ask: &Ask<'_, '_>,
+        renewing: Option<&mut Option<Box<Renewing>>>,
         recall: &mut Option<Recall>,
     ) -> Result<Option<(Rc<VerifiedToken>, u64)>, Failure> {
+        let Ask { request, route, now, .. } = *ask;
         let Some(Found { token, places }) = extract::find(request, &route.carriers)? else {
             return Ok(None);
         };
@@ -404,6 +438,12 @@ impl Engine {
         let mut trust = self.trust.try_borrow_mut().map_err(|_| Error::KeysUnavailable)?;
         let verified = trust.verify(&token, &self.issuers, carried, self.max_token_bytes, now);
         *recall = Some(trust.last_recall());
+        let verified = match renewing {
+            Some(renewing) if !self.renewals.is_empty() => {
+                self.renew(ask, places, verified, &mut trust, renewing)
+            }
+            _ => verified,
+        };
         match verified {
             Ok(verified) => Ok(Some((verified, places))),
             // Looked for last, since a token that verifies has no comma in it.
@@ -412,29 +452,51 @@ impl Engine {
         }
     }
 
-    /// Takes the token out of a request that passes, but for a filter that is itself on trial.
+    /// Takes the token out of a request that passes, and every refresh token; but for a filter that is itself on trial.
     fn remove_token<'a>(&'a self, request: &Request<'_>, outcome: &mut Outcome<'a>) {
-        let issuer = outcome.token.as_ref().and_then(|token| self.issuers.get(token.issuer().0));
-        let forward = issuer.is_some_and(|issuer| issuer.forward_token);
-        if !outcome.token_sent || forward || self.mode == Mode::Shadow {
+        if self.mode == Mode::Shadow {
             return;
         }
-        let Some(route) = outcome.route.and_then(|id| self.routes.get(id.0)) else { return };
+        let issuer = outcome.token.as_ref().and_then(|token| self.issuers.get(token.issuer().0));
+        let forward = issuer.is_some_and(|issuer| issuer.forward_token);
+        let renewed = outcome.renewing.as_mut().and_then(|renewing| renewing.token.take());
+        let goes = outcome.token_sent && (!forward || renewed.is_some());
+        let route = outcome.route.and_then(|id| self.routes.get(id.0)).filter(|_| goes);
+        let carriers = route.map(|route| route.carriers.as_slice()).unwrap_or_default();
         // The usual route: there is one place, a header, and it had the token.
         if outcome.places != 0
-            && let [Carrier { source: Source::Header { name, .. }, .. }] = &route.carriers[..]
+            && self.refresh_cookies.is_empty()
+            && let [Carrier { source: Source::Header { name, .. }, .. }] = carriers
         {
             outcome.edits.push(Edit::Remove(name.as_bytes()));
             return;
         }
-        let sources = route.carriers.iter().map(|carrier| &carrier.source);
+        let sources = carriers.iter().map(|carrier| &carrier.source).chain(&self.refresh_cookies);
+        let kept = renewed.filter(|_| forward);
+        let kept = kept.as_ref().map(|(cookie, token)| format!("{cookie}={}", token.expose()));
         for removal in extract::removals(request, sources) {
-            outcome.edits.push(match removal.rest {
+            let rest = match (removal.name, &kept) {
+                ("cookie", Some(kept)) => {
+                    let rest = removal.rest.map(|rest| [&rest[..], b"; "].concat());
+                    Some([&rest.unwrap_or_default()[..], kept.as_bytes()].concat())
+                }
+                _ => removal.rest,
+            };
+            outcome.edits.push(match rest {
                 None => Edit::Remove(removal.name.as_bytes()),
                 Some(rest) => Edit::Replace(removal.name, rest),
             });
         }
     }
+}
+
+/// A request whose token is asked for.
+struct Ask<'q, 'r> {
+    request: &'q Request<'r>,
+    route: &'q Route,
+    now: Timestamp,
+    /// Whether it may wait.
+    patient: bool,
 }
 
 /// The safe host of a request.

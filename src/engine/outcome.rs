@@ -1,5 +1,6 @@
 //! What was decided: the refusal or the way on, and what is changed and told of it.
 
+use super::Renewing;
 use crate::audit::Verdict;
 use crate::limit::Standing;
 use crate::policy::RouteId;
@@ -56,8 +57,10 @@ pub struct Outcome<'a> {
     pub token: Option<Rc<VerifiedToken>>,
     /// What is counted of the token, where one was sent.
     pub seen: Option<Seen>,
-    /// Whether keys are being fetched that may change the decision: it may wait for them.
+    /// Whether something is being fetched that may change the decision: it may wait for that.
     pub awaits_fetch: bool,
+    /// What is renewed of its session.
+    pub renewing: Option<Box<Renewing>>,
     /// What a token that did not verify says of itself: its issuer and the id of its key.
     pub unverified: Option<(IssuerId, Option<String>)>,
     /// The safe host.
@@ -68,6 +71,8 @@ pub struct Outcome<'a> {
     pub difference: Option<Difference>,
     /// How the limits stand that were asked.
     pub standings: Vec<Standing>,
+    /// Whether the request may wait.
+    pub(super) patient: bool,
     /// Whether this is what a candidate decides, so that nothing is counted.
     pub(super) on_trial: bool,
 }
@@ -122,8 +127,15 @@ impl Outcome<'_> {
             preflight: None,
             difference: None,
             standings: Vec::new(),
+            renewing: None,
+            patient: true,
             on_trial: false,
         }
+    }
+
+    /// Whether it is to be decided on again.
+    pub(super) fn awaits(&self) -> bool {
+        self.patient && self.awaits_fetch && self.mode == Mode::Enforce
     }
 
     /// The refusal, enforced or not.

@@ -15,6 +15,7 @@ impl Engine {
         let write = || Note::new(self.describe(outcome).state(&self.audit.redaction));
         let usual = outcome.refused().is_none()
             && outcome.difference.is_none()
+            && outcome.renewing.is_none()
             && self.limits_in_shadow(outcome).next().is_none();
         match (&outcome.token, outcome.route) {
             (Some(token), Some(route)) if usual => token.note(route.0, write),
@@ -86,6 +87,7 @@ impl Engine {
                     .map(|route| &*route.name),
             }),
             shadow: outcome.mode == Mode::Shadow,
+            renewal: outcome.renewing.as_ref().map(|renewing| renewing.told),
             limits_in_shadow: self.limits_in_shadow(outcome).map(|limit| &*limit.name).collect(),
         }
     }

@@ -4,7 +4,7 @@ use super::host::{self, Denied, Metric};
 use crate::audit::{NO_CODE, Verdict};
 use crate::engine::{Engine, Outcome, Seen};
 use crate::limit::LimitId;
-use crate::metrics::{self, AuditOutcome, KeySetOutcome};
+use crate::metrics::{self, AuditOutcome, KeySetOutcome, RenewalOutcome};
 use crate::policy::RouteId;
 use crate::policy::route::Mode;
 use crate::policy::table::Table;
@@ -33,6 +33,7 @@ pub struct Counters {
     /// By the candidate's route.
     differences: HashMap<Option<RouteId>, Counter>,
     key_sets: HashMap<(IssuerId, KeySetOutcome), Counter>,
+    renewals: HashMap<(IssuerId, RenewalOutcome), Counter>,
     /// By whether the limit refuses.
     limited: HashMap<(LimitId, Mode), Counter>,
     evictions: Counter,
@@ -105,6 +106,11 @@ impl Counters {
     /// Counts a fetch of keys.
     pub fn count_key_set(&mut self, issuer: IssuerId, outcome: KeySetOutcome) {
         self.key_sets.entry((issuer, outcome)).or_default().add(1);
+    }
+
+    /// Counts the renewal of a session.
+    pub fn count_renewal(&mut self, issuer: IssuerId, outcome: RenewalOutcome) {
+        self.renewals.entry((issuer, outcome)).or_default().add(1);
     }
 
     /// Records how long it took from `started` to now, for some.
@@ -184,13 +190,16 @@ impl Counters {
                 metrics::name(metrics::DIFFERENCES, &[("route", &*name_of(candidate, route))])
             }));
         }
-        for ((issuer, outcome), counter) in &mut self.key_sets {
+        let of_issuer = |metric: &str, issuer: IssuerId, outcome: &str| {
             let issuer = engine.and_then(|engine| engine.issuers.get(issuer.0));
-            note(counter.flush(|| {
-                let issuer = issuer.map_or(metrics::NONE, |issuer| &issuer.name);
-                let labels = [("issuer", issuer), ("outcome", outcome.name())];
-                metrics::name(metrics::KEY_SETS, &labels)
-            }));
+            let issuer = issuer.map_or(metrics::NONE, |issuer| &issuer.name);
+            metrics::name(metric, &[("issuer", issuer), ("outcome", outcome)])
+        };
+        for ((issuer, outcome), counter) in &mut self.key_sets {
+            note(counter.flush(|| of_issuer(metrics::KEY_SETS, *issuer, outcome.name())));
+        }
+        for ((issuer, outcome), counter) in &mut self.renewals {
+            note(counter.flush(|| of_issuer(metrics::RENEWALS, *issuer, outcome.name())));
         }
         for ((limit, mode), counter) in &mut self.limited {
             let limit = engine.and_then(|engine| engine.limits.get(*limit));

@@ -2,11 +2,11 @@
 //! with the stream.
 
 use super::host::{self, Buffer, Map};
-use super::root::Gate;
+use super::root::{Call, Gate};
 use crate::engine::Engine;
 use crate::metrics::KeySetOutcome;
 use crate::time::Timestamp;
-use crate::token::fetching::{Fetched, Source, too_large};
+use crate::token::fetching::{Endpoint, Fetched, Source, too_large};
 use crate::token::trust::{FetchId, News};
 use crate::token::{remote, revocation};
 use log::{info, warn};
@@ -29,7 +29,7 @@ pub fn begin(gate: &Gate, engine: &Engine, now: Timestamp) {
         };
         let answer = match (call(&source, etag), gate.calls.try_borrow_mut()) {
             (Ok(token), Ok(mut calls)) => {
-                calls.insert(token, id);
+                calls.insert(token, Call::Fetch(id));
                 continue;
             }
             (Ok(_), Err(_)) => Err("the filter's own list of calls is in use".to_owned()),
@@ -40,11 +40,10 @@ pub fn begin(gate: &Gate, engine: &Engine, now: Timestamp) {
     }
 }
 
-/// Ends the fetch that this answer belongs to. An answer without headers is none: the call failed,
+/// Ends a fetch. An answer without headers is none: the call failed,
 /// or took too long.
-pub fn end(gate: &Gate, engine: &Engine, token: u32, headers: usize, size: usize, now: Timestamp) {
-    let id = gate.calls.try_borrow_mut().ok().and_then(|mut calls| calls.remove(&token));
-    let (Some(id), Ok(mut trust)) = (id, engine.trust.try_borrow_mut()) else { return };
+pub fn end(gate: &Gate, engine: &Engine, id: FetchId, headers: usize, size: usize, now: Timestamp) {
+    let Ok(mut trust) = engine.trust.try_borrow_mut() else { return };
     let Some(source) = trust.source(id).cloned() else { return };
     let map = host::header_map(Map::CallResponseHeaders).unwrap_or_default();
     let pairs = host::pairs(&map).unwrap_or_default();
@@ -56,7 +55,7 @@ pub fn end(gate: &Gate, engine: &Engine, token: u32, headers: usize, size: usize
     let answer = if headers == 0 {
         Err(format!(
             "no answer: none within {} ms, or a longer one than Envoy takes",
-            source.timeout
+            source.endpoint.timeout
         ))
     } else if size > limit {
         Err(too_large(size, limit))
@@ -75,19 +74,28 @@ pub fn end(gate: &Gate, engine: &Engine, token: u32, headers: usize, size: usize
 }
 
 fn call(source: &Source, etag: Option<&[u8]>) -> Result<u32, String> {
-    let mut headers = vec![
-        (":method", "GET"),
-        (":scheme", &*source.scheme),
-        (":authority", &*source.authority),
-        (":path", &*source.path),
-        ("accept", "application/jwk-set+json, application/json"),
-        ("user-agent", USER_AGENT),
-    ];
+    let mut headers =
+        vec![(":method", "GET"), ("accept", "application/jwk-set+json, application/json")];
     if let Some(etag) = etag.and_then(|etag| std::str::from_utf8(etag).ok()) {
         headers.push(("if-none-match", etag));
     }
-    let timeout = Duration::from_millis(source.timeout.unsigned_abs());
-    dispatch_http_call(&source.cluster, headers, None, Vec::new(), timeout)
+    ask(&source.endpoint, headers, None)
+}
+
+/// Asks an endpoint, from the root context. The host's name for the call.
+pub fn ask<'a>(
+    endpoint: &'a Endpoint,
+    mut headers: Vec<(&'a str, &'a str)>,
+    body: Option<&[u8]>,
+) -> Result<u32, String> {
+    headers.extend([
+        (":scheme", &*endpoint.scheme),
+        (":authority", &*endpoint.authority),
+        (":path", &*endpoint.path),
+        ("user-agent", USER_AGENT),
+    ]);
+    let timeout = Duration::from_millis(endpoint.timeout.unsigned_abs());
+    dispatch_http_call(&endpoint.cluster, headers, body, Vec::new(), timeout)
         .map_err(|_| "Envoy takes no call to this cluster: is there one of this name?".to_owned())
 }
 
@@ -97,7 +105,7 @@ fn tell(gate: &Gate, engine: &Engine, id: FetchId, source: &Source, news: Result
         FetchId::Keys(_) => "keys",
         FetchId::Revocations(_) => "revocations",
     };
-    let from = format!("{what} of issuer `{issuer}` from cluster `{}`", source.cluster);
+    let from = format!("{what} of issuer `{issuer}` from cluster `{}`", source.endpoint.cluster);
     if let FetchId::Keys(id) = id {
         gate.count_key_set(
             id.issuer,

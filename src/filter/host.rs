@@ -16,6 +16,8 @@ pub enum Map {
     RequestHeaders = 0,
     /// Request trailers.
     RequestTrailers = 1,
+    /// Response headers.
+    ResponseHeaders = 2,
     /// Headers of the answer to a call.
     CallResponseHeaders = 6,
 }

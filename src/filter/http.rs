@@ -1,5 +1,6 @@
 //! The context of one stream: reads the headers, asks the engine, applies what it says.
 
+use super::additions;
 use super::host::{self, Denied, Map};
 use super::root::Gate;
 use crate::audit::redact::{Redaction, ShowPath};
@@ -114,6 +115,7 @@ impl Http {
 impl Drop for Http {
     fn drop(&mut self) {
         self.settle();
+        self.gate.additions.leave(self.context);
         if self.recorded && self.gate.journal.leave(self.context).is_some() {
             // The host ended the stream without a word.
             self.gate.count_audit(AuditOutcome::Dropped);
@@ -139,6 +141,15 @@ impl HttpContext for Http {
                 Action::Pause
             }
         }
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(added) = self.gate.additions.leave(self.context)
+            && let Err(denied) = additions::apply(added)
+        {
+            self.gate.tell_unsaid(&denied);
+        }
+        Action::Continue
     }
 
     /// Called while a request waits only where the host stops the headers alone.
@@ -189,9 +200,15 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
     let map = host::header_map(Map::RequestHeaders)?;
     let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
     let request = Request::new(&headers, &HostPeer).with_body(body);
-    let outcome = engine.decide(&request, now);
+    let mut outcome = match may_wait {
+        true => engine.decide(&request, now),
+        false => engine.decide_at_last(&request, now),
+    };
     gate.time(&outcome, now);
-    if outcome.awaits_fetch && may_wait && outcome.mode == Mode::Enforce {
+    if outcome.awaits_fetch && outcome.mode == Mode::Enforce {
+        if let Some(due) = outcome.renewing.as_mut().and_then(|renewing| renewing.due.take()) {
+            gate.renewing.push(gate, due);
+        }
         return Ok(Step::Wait);
     }
     let answer = engine.answer(&request, &outcome);
@@ -208,6 +225,10 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
         host::add_header(Map::RequestHeaders, name, value.as_bytes())?;
     }
     host::set_property("claimgate", &note.state)?;
+    let added = engine.added(&mut outcome, now);
+    if !added.is_empty() {
+        gate.additions.enter(context, added);
+    }
     if let Some(answer) = &answer {
         host::respond(answer)?;
     }

@@ -1,13 +1,15 @@
 //! The Proxy-Wasm filter: the only place that names the host.
 
+mod additions;
 mod counters;
 mod fetch;
 mod gauges;
 mod host;
 mod http;
 mod journal;
-mod ledger;
+mod renewal;
 mod root;
+mod shared;
 mod waiting;
 
 use std::panic;

@@ -1,19 +1,22 @@
 //! The root context: loads the configuration, ticks, and makes a context for each stream.
 
+use super::additions::Additions;
 use super::counters::Counters;
 use super::fetch;
 use super::gauges::{self, Gauges};
 use super::host::{self, Buffer, Denied};
 use super::http::Http;
 use super::journal::Journal;
-use super::ledger;
+use super::renewal::Renewing;
+use super::shared::{self, Shared};
 use super::waiting::Waiting;
 use crate::config;
 use crate::engine::{Engine, Outcome};
-use crate::metrics::{AuditOutcome, KeySetOutcome, LoadOutcome};
+use crate::metrics::{AuditOutcome, KeySetOutcome, LoadOutcome, RenewalOutcome};
 use crate::response::Responses;
 use crate::time::Timestamp;
 use crate::token::IssuerId;
+use crate::token::renewal::Due;
 use crate::token::signature::Hosted;
 use crate::token::trust::{Expired, FetchId, Recall};
 use hashbrown::HashMap;
@@ -28,6 +31,14 @@ const TICK: u32 = 1000;
 /// How often while requests wait.
 const FAST_TICK: u32 = 50;
 
+/// What an answer is awaited for.
+pub enum Call {
+    /// A document.
+    Fetch(FetchId),
+    /// A session.
+    Renewal(Box<Due>),
+}
+
 /// What the streams of one configuration share in one worker.
 pub struct Gate {
     /// The policy, if one was loaded.
@@ -38,8 +49,12 @@ pub struct Gate {
     pub responses: Responses,
     /// What prepares keys.
     pub backend: Hosted,
-    /// The fetches that are under way, by the host's names for them.
-    pub calls: RefCell<HashMap<u32, FetchId>>,
+    /// The calls that are under way, by the host's names for them.
+    pub calls: RefCell<HashMap<u32, Call>>,
+    /// The sessions that are renewed.
+    pub renewing: Renewing,
+    /// What answers get.
+    pub additions: Additions,
     /// The requests that wait for them.
     pub waiting: Waiting,
     /// The period of the tick that was last asked for, in milliseconds.
@@ -57,6 +72,8 @@ pub struct Gate {
     told: Cell<bool>,
     /// Whether it was told that counters are refused.
     uncounted: Cell<bool>,
+    /// Whether it was told that headers of answers are.
+    unsaid: Cell<bool>,
 }
 
 impl Gate {
@@ -67,6 +84,8 @@ impl Gate {
             responses: Responses::default(),
             backend,
             calls: RefCell::default(),
+            renewing: Renewing::default(),
+            additions: Additions::default(),
             waiting: Waiting::default(),
             period: Cell::new(TICK),
             passed: Cell::new(0),
@@ -76,6 +95,7 @@ impl Gate {
             gauges: RefCell::default(),
             told: Cell::new(false),
             uncounted: Cell::new(false),
+            unsaid: Cell::new(false),
         }
     }
 
@@ -101,6 +121,11 @@ impl Gate {
         self.set_period(FAST_TICK);
     }
 
+    /// Asks for the next tick to come at once: there is something to begin.
+    pub fn hurry_at_once(&self) {
+        self.set_period(1);
+    }
+
     fn set_period(&self, period: u32) {
         if self.period.replace(period) != period
             && let Err(denied) = host::set_tick_period(period)
@@ -115,6 +140,13 @@ impl Gate {
             && !self.uncounted.replace(true)
         {
             warn!("claimgate: {denied}: requests are decided, and not counted");
+        }
+    }
+
+    /// Tells that the host refuses what an answer was to say besides.
+    pub fn tell_unsaid(&self, denied: &Denied) {
+        if !self.unsaid.replace(true) {
+            warn!("claimgate: {denied}: answers lack cookies or headers that they were to get");
         }
     }
 
@@ -139,6 +171,13 @@ impl Gate {
     pub fn count_key_set(&self, issuer: IssuerId, outcome: KeySetOutcome) {
         if let Ok(mut counters) = self.counters.try_borrow_mut() {
             counters.count_key_set(issuer, outcome);
+        }
+    }
+
+    /// Counts the renewal of a session.
+    pub fn count_renewal(&self, issuer: IssuerId, outcome: RenewalOutcome) {
+        if let Ok(mut counters) = self.counters.try_borrow_mut() {
+            counters.count_renewal(issuer, outcome);
         }
     }
 
@@ -172,8 +211,8 @@ impl Gate {
         }
     }
 
-    /// Fetches what is due, lets go what is too old, and decides on requests that waited for it.
-    fn renew(&self, root: u32) {
+    /// Asks for what is due, lets go what is too old, and decides on requests that waited for it.
+    fn call_out(&self, root: u32) {
         let (Some(engine), Ok(now)) = (self.serving(), host::now()) else { return };
         let expired = engine.trust.try_borrow_mut().map(|mut trust| trust.expire(now));
         let name = |issuer: IssuerId| engine.issuers.get(issuer.0).map_or("", |it| &it.name);
@@ -193,15 +232,18 @@ impl Gate {
             }
         }
         fetch::begin(self, engine, now);
+        self.renewing.begin(self, engine, now);
         self.waiting.retry(self, root, now);
         let urgent = engine.trust.try_borrow().is_ok_and(|trust| trust.is_urgent());
         let fast = urgent || !self.waiting.is_empty();
         self.set_period(if fast { FAST_TICK } else { TICK });
     }
 
-    fn has_remotes(&self) -> bool {
-        let trust = self.serving().and_then(|engine| engine.trust.try_borrow().ok());
-        trust.is_some_and(|trust| trust.has_remotes())
+    /// Whether anything is asked for.
+    fn has_calls(&self) -> bool {
+        let Some(engine) = self.serving() else { return false };
+        let remotes = || engine.trust.try_borrow().is_ok_and(|trust| trust.has_remotes());
+        !engine.renewals.is_empty() || remotes()
     }
 }
 
@@ -228,7 +270,14 @@ impl Drop for Root {
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, size: usize, _: usize) {
         if let (Some(engine), Ok(now)) = (self.gate.serving(), host::now()) {
-            fetch::end(&self.gate, engine, token, headers, size, now);
+            let calls = self.gate.calls.try_borrow_mut();
+            match calls.ok().and_then(|mut calls| calls.remove(&token)) {
+                Some(Call::Fetch(id)) => fetch::end(&self.gate, engine, id, headers, size, now),
+                Some(Call::Renewal(due)) => {
+                    self.gate.renewing.end(&self.gate, engine, &due, headers, size, now);
+                }
+                None => {}
+            }
             self.gate.waiting.retry(&self.gate, self.context, now);
         }
     }
@@ -306,8 +355,8 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         self.gate.serve();
         self.gate.tick_each_second();
-        if self.gate.has_remotes() {
-            self.gate.renew(self.context);
+        if self.gate.has_calls() {
+            self.gate.call_out(self.context);
         }
     }
 }
@@ -334,10 +383,17 @@ impl Root {
             // For the ids of chains, and for signatures.
             host::random(&mut [0; 16])?;
         }
-        if let Some(Engine { limits, name, .. }) = &mut gate.engine {
-            ledger::open(limits, name)?;
+        if let Some(Engine { limits, renewals, name, .. }) = &mut gate.engine {
+            shared::open(limits, name)?;
+            if !renewals.is_empty() {
+                host::random(&mut [0; 24])?;
+                let shelf = Shared::new(&format!("renewals {name}"));
+                // Whether it can be read and written.
+                host::share(&shelf.probe(), &[], 0)?;
+                renewals.open(Box::new(shelf));
+            }
         }
-        if gate.has_remotes() {
+        if gate.has_calls() {
             // The first tick is to come at once.
             host::set_effective_context(self.context)?;
             gate.hurry();

@@ -1,23 +1,23 @@
 //! Rate limits: which requests are counted together, and how many of them pass.
 //!
 //! The counting itself is GCRA (the generic cell rate algorithm), by the crate `governor`: what is kept of an identity is one
-//! moment, up to which its requests are paid for. These moments live in a [`Ledger`] that all workers share; its size is
-//! chosen when the configuration loads, and never changes.
+//! moment, up to which its requests are paid for. These moments are on a [`Shelf`] that all workers share; how much of it they
+//! take is chosen when the configuration loads, and never changes.
 
-pub mod ledger;
 pub mod rate;
 mod table;
 #[cfg(test)]
 mod tests;
 
-pub use ledger::{Ledger, Memory, Unavailable};
 pub use rate::{Rate, Room};
+pub use table::BUCKET;
 
 use crate::policy::RouteId;
 use crate::policy::condition::{Condition, Context};
 use crate::policy::operator::Truth;
 use crate::policy::route::Mode;
 use crate::request::Request;
+use crate::shelf::{Shelf, Unavailable};
 use crate::time::Timestamp;
 use crate::token::VerifiedToken;
 use crate::token::claims::ClaimPath;
@@ -143,9 +143,9 @@ impl Limits {
         Self { list, requests, refused, table: Table::new(identities) }
     }
 
-    /// Counts in this ledger from now on. `seed` is random, and the same for all who share it.
-    pub fn open(&mut self, seed: u64, ledger: Box<dyn Ledger>) {
-        self.table.open(seed, ledger);
+    /// Counts on this shelf from now on. `seed` is random, and the same for all who share it.
+    pub fn open(&mut self, seed: u64, shelf: Box<dyn Shelf>) {
+        self.table.open(seed, shelf);
     }
 
     /// Whether there is none.
@@ -153,7 +153,7 @@ impl Limits {
         self.list.is_empty()
     }
 
-    /// How many buckets the ledger has.
+    /// How many places of the shelf are taken, each of [`BUCKET`] bytes.
     pub fn buckets(&self) -> u32 {
         self.table.buckets()
     }
@@ -187,7 +187,7 @@ impl Limits {
     /// stand, in their order.
     ///
     /// # Errors
-    /// [`Unavailable`] where the ledger is.
+    /// [`Unavailable`] where the shelf is.
     pub fn take(&self, ids: &[LimitId], asked: &Asked<'_>) -> Result<Vec<Standing>, Unavailable> {
         let claims = self.claims(ids, asked);
         let refuses = |place: usize| {

@@ -4,14 +4,18 @@
 //! limit back that is in force, and what is kept never grows.
 
 use super::LimitId;
-use super::ledger::{BUCKET, Ledger, Memory, Unavailable};
 use super::rate::{Rate, Room};
+use crate::shelf::{Memory, Shelf, Unavailable};
 use crate::time::Timestamp;
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher};
 
+/// How many identities a bucket has.
+const WAYS: usize = 8;
+/// What a bucket takes, in bytes.
+pub const BUCKET: usize = WAYS * 2 * size_of::<u64>();
 /// How often a bucket is written again that others write at the same time: each time one of them succeeded.
 const TRIES: usize = 256;
 
@@ -25,7 +29,7 @@ pub(super) struct Table {
     hasher: Seeded,
     /// A power of two.
     buckets: u32,
-    ledger: Box<dyn Ledger>,
+    shelf: Box<dyn Shelf>,
     /// How many took over a debt.
     pub evictions: Cell<u32>,
 }
@@ -62,16 +66,16 @@ struct Read {
 }
 
 impl Table {
-    /// For so many identities at least, counted in a ledger of its own until [`Self::open`].
+    /// For so many identities at least, counted on a shelf of its own until [`Self::open`].
     pub fn new(identities: u32) -> Self {
-        let buckets = identities.div_ceil(super::ledger::WAYS as u32).max(1).next_power_of_two();
+        let buckets = identities.div_ceil(WAYS as u32).max(1).next_power_of_two();
         let hasher = Seeded::new(0);
-        Self { hasher, buckets, ledger: Box::new(Memory::default()), evictions: Cell::new(0) }
+        Self { hasher, buckets, shelf: Box::new(Memory::default()), evictions: Cell::new(0) }
     }
 
-    pub fn open(&mut self, seed: u64, ledger: Box<dyn Ledger>) {
+    pub fn open(&mut self, seed: u64, shelf: Box<dyn Shelf>) {
         self.hasher = Seeded::new(seed);
-        self.ledger = ledger;
+        self.shelf = shelf;
     }
 
     pub fn buckets(&self) -> u32 {
@@ -137,7 +141,7 @@ impl Table {
             }
             let paid = now.as_nanos().saturating_add(debt_after);
             read.put(place, Entry { identity: claim.identity, paid });
-            if self.ledger.write(self.bucket(claim), &read.bytes, read.version)? {
+            if self.shelf.write(self.bucket(claim), &read.bytes, read.version)? {
                 if entry.identity != claim.identity && debt > 0 {
                     self.evictions.set(self.evictions.get().saturating_add(1));
                 }
@@ -145,7 +149,7 @@ impl Table {
             }
             read = self.read(claim)?;
         }
-        Err(Unavailable("too many workers write the same part of the ledger"))
+        Err(Unavailable("too many workers write the same part of the shelf"))
     }
 
     fn give_back(&self, claim: &Claim) -> Result<(), Unavailable> {
@@ -157,7 +161,7 @@ impl Table {
             }
             let paid = entry.paid.saturating_sub(claim.rate.period());
             read.put(place, Entry { paid, ..entry });
-            if self.ledger.write(self.bucket(claim), &read.bytes, read.version)? {
+            if self.shelf.write(self.bucket(claim), &read.bytes, read.version)? {
                 return Ok(());
             }
         }
@@ -165,8 +169,9 @@ impl Table {
     }
 
     fn read(&self, claim: &Claim) -> Result<Read, Unavailable> {
-        let (bytes, version) = self.ledger.read(self.bucket(claim))?;
-        Ok(Read { bytes, version })
+        let (bytes, version) = self.shelf.read(self.bucket(claim))?;
+        // All zeros where nobody counted yet, or somebody else wrote over it.
+        Ok(Read { bytes: bytes.first_chunk().copied().unwrap_or([0; BUCKET]), version })
     }
 
     fn bucket(&self, claim: &Claim) -> u32 {
@@ -192,7 +197,7 @@ impl Read {
     /// The place of a claim's identity, or else the one that it would take: that of the least debt.
     fn place(&self, claim: &Claim) -> (usize, Entry) {
         let mut least = (0, Entry { identity: 0, paid: u64::MAX });
-        for (place, bytes) in self.bytes.chunks_exact(BUCKET / super::ledger::WAYS).enumerate() {
+        for (place, bytes) in self.bytes.chunks_exact(BUCKET / WAYS).enumerate() {
             let (identity, paid) = bytes.split_at(size_of::<u64>());
             let number =
                 |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
@@ -208,7 +213,7 @@ impl Read {
     }
 
     fn put(&mut self, place: usize, entry: Entry) {
-        let mut bytes = self.bytes.chunks_exact_mut(BUCKET / super::ledger::WAYS);
+        let mut bytes = self.bytes.chunks_exact_mut(BUCKET / WAYS);
         if let Some(bytes) = bytes.nth(place) {
             let (identity, paid) = bytes.split_at_mut(size_of::<u64>());
             identity.copy_from_slice(&entry.identity.to_le_bytes());

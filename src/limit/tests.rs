@@ -1,6 +1,6 @@
-use super::ledger::{BUCKET, Ledger, Memory, Unavailable};
 use super::table::{Claim, Table};
 use super::{LimitId, Rate};
+use crate::shelf::{Memory, Shelf, Unavailable};
 use crate::time::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ impl Dice {
 /// What other workers do between a worker's reading and its writing.
 type Others = Rc<RefCell<Vec<Box<dyn FnOnce()>>>>;
 
-/// A ledger that several workers share, each of which may be interrupted at any of its steps.
+/// A shelf that several workers share, each of which may be interrupted at any of its steps.
 #[derive(Clone)]
 struct Interleaved {
     memory: Rc<Memory>,
@@ -52,15 +52,15 @@ impl Interleaved {
     }
 }
 
-impl Ledger for Interleaved {
-    fn read(&self, bucket: u32) -> Result<([u8; BUCKET], u32), Unavailable> {
+impl Shelf for Interleaved {
+    fn read(&self, place: u32) -> Result<(Vec<u8>, u32), Unavailable> {
         self.interrupt();
-        self.memory.read(bucket)
+        self.memory.read(place)
     }
 
-    fn write(&self, bucket: u32, bytes: &[u8; BUCKET], version: u32) -> Result<bool, Unavailable> {
+    fn write(&self, place: u32, bytes: &[u8], version: u32) -> Result<bool, Unavailable> {
         self.interrupt();
-        self.memory.write(bucket, bytes, version)
+        self.memory.write(place, bytes, version)
     }
 }
 
@@ -244,14 +244,14 @@ fn a_clock_that_is_set_back_costs_one_bucket_at_most() {
 }
 
 #[test]
-fn a_ledger_that_is_not_there_is_told() {
+fn a_shelf_that_is_not_there_is_told() {
     #[derive(Debug)]
     struct Gone;
-    impl Ledger for Gone {
-        fn read(&self, _: u32) -> Result<([u8; BUCKET], u32), Unavailable> {
+    impl Shelf for Gone {
+        fn read(&self, _: u32) -> Result<(Vec<u8>, u32), Unavailable> {
             Err(Unavailable("gone"))
         }
-        fn write(&self, _: u32, _: &[u8; BUCKET], _: u32) -> Result<bool, Unavailable> {
+        fn write(&self, _: u32, _: &[u8], _: u32) -> Result<bool, Unavailable> {
             Ok(false)
         }
     }

@@ -6,7 +6,7 @@
 //! are bounded in bytes. What is kept holds for the keys and issuers that judged it: with any change of
 //! these all of it goes.
 
-use super::verify::{Failure, VerifiedToken};
+use super::verify::{Failure, Lapsed, VerifiedToken};
 use super::{Error, claims::Claims};
 use crate::time::Timestamp;
 use foldhash::SharedSeed;
@@ -226,7 +226,9 @@ impl Weighter<Token, Failure> for Bytes {
             Error::ClaimMissing(name) => name.len(),
             _ => 0,
         };
-        (OVERHEAD + token.bytes.len() + named + failure.kid.as_ref().map_or(0, String::len)) as u64
+        let kid = failure.kid.as_ref().map_or(0, String::len);
+        let lapsed = failure.lapsed.as_ref().map_or(0, Lapsed::weight);
+        (OVERHEAD + token.bytes.len() + named + kid + lapsed) as u64
     }
 }
 
@@ -266,6 +268,7 @@ mod tests {
             kid: None,
             tag: KidTag::None,
             awaits_fetch: false,
+            lapsed: None,
         }
     }
 

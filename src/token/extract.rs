@@ -1,6 +1,6 @@
 //! Where the token is, that there is one only, and how it leaves the request.
 
-use super::{Error, IssuerId};
+use super::{Error, IssuerId, cookie};
 use crate::request::{Request, cookie_pairs, form_decode, parameters, split_once, split_query};
 use std::borrow::Cow;
 
@@ -91,7 +91,7 @@ pub fn find<'a>(request: &Request<'a>, carriers: &[Carrier]) -> Result<Option<Fo
             }
             Source::Cookie { name, .. } => {
                 for value in request.cookies(name).filter(|value| !value.is_empty()) {
-                    take(Cow::Borrowed(value))?;
+                    take(cookie::whole(request, name, value))?;
                 }
             }
             Source::Query { name } => {
@@ -220,7 +220,7 @@ fn without_cookies<'s>(
     names: impl Iterator<Item = &'s str> + Clone,
 ) -> Option<Removal<'s>> {
     let gone = |pair: &[u8]| {
-        cookie_pairs(pair).any(|(name, _)| names.clone().any(|gone| gone.as_bytes() == name))
+        cookie_pairs(pair).any(|(name, _)| names.clone().any(|gone| cookie::is_of(name, gone)))
     };
     let pairs = || {
         request

@@ -13,12 +13,12 @@ const MIN_LIFE: i64 = 30_000;
 const RETRY: i64 = 1_000;
 /// The longest such wait, in milliseconds.
 const MAX_RETRY: i64 = 60_000;
-/// An answer that is this much later than the fetch's limit never comes, in milliseconds.
-const LOST_AFTER: i64 = 10_000;
+/// An answer that is this much later than its limit never comes, in milliseconds.
+pub const LOST_AFTER: i64 = 10_000;
 
-/// Where a document is fetched from, and how.
+/// What is asked through one of Envoy's clusters.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct Endpoint {
     /// Envoy's cluster.
     pub cluster: Box<str>,
     /// `http` or `https`; the cluster's TLS context decides, this is what the request says.
@@ -27,10 +27,17 @@ pub struct Source {
     pub authority: Box<str>,
     /// Path and query.
     pub path: Box<str>,
+    /// How long an answer may take, in milliseconds.
+    pub timeout: i64,
+}
+
+/// Where a document is fetched from, and how.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where from.
+    pub endpoint: Endpoint,
     /// The longest time between two fetches, in milliseconds.
     pub refresh: i64,
-    /// How long a fetch may take, in milliseconds.
-    pub timeout: i64,
     /// How long a document counts after the last fetch that confirmed it, in milliseconds.
     pub max_stale: i64,
 }
@@ -117,7 +124,8 @@ impl Schedule {
         let now = now.as_millis();
         match self.under_way {
             Some(begun) => {
-                now.saturating_sub(begun).saturating_abs() >= self.source.timeout + LOST_AFTER
+                now.saturating_sub(begun).saturating_abs()
+                    >= self.source.endpoint.timeout + LOST_AFTER
             }
             None => {
                 let set_back = self.next.saturating_sub(now) > self.source.refresh.max(MAX_RETRY);

@@ -188,7 +188,7 @@ impl Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::samples::{at, fetched, jwk, published, secret, source};
+    use crate::token::samples::{at, endpoint, fetched, jwk, published, secret, source};
     use crate::token::signature::Portable;
     use serde_json::{Value, json};
 
@@ -202,8 +202,9 @@ mod tests {
 
     /// `a` has a key of its own and two sets, `b` one set.
     fn keyring() -> Keyring {
-        let from =
-            |path: &str, max_stale| published(Source { path: path.into(), max_stale, ..source() });
+        let from = |path: &str, max_stale| {
+            published(Source { endpoint: endpoint(path), max_stale, ..source() })
+        };
         let mut keyring = Keyring::default();
         let sources = vec![from("/1", 3_600_000), from("/2", 7_200_000)];
         keyring.push(vec![secret(Some("own"))], sources);
@@ -296,7 +297,7 @@ mod tests {
         assert!(keyring.set(NOBODY).is_none() && !keyring.lacks(NOBODY));
         assert!(!keyring.want(NOBODY, at(0)));
         assert!(keyring.source(id(NOBODY, 0)).is_none() && keyring.source(id(A, 2)).is_none());
-        assert_eq!(keyring.source(id(A, 1)).map(|source| &*source.path), Some("/2"));
+        assert_eq!(keyring.source(id(A, 1)).map(|source| &*source.endpoint.path), Some("/2"));
         keyring.sent(id(NOBODY, 0), at(0));
         assert!(!receive(&mut keyring, id(NOBODY, 0), &[], 0));
         let mut own = Keyring::default();

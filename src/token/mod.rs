@@ -8,12 +8,14 @@ pub mod asn1;
 pub mod cache;
 pub mod claims;
 pub mod compact;
+pub mod cookie;
 pub mod extract;
 pub mod fetching;
 pub mod key;
 pub mod keyring;
 pub mod kids;
 pub mod remote;
+pub mod renewal;
 pub mod revocation;
 #[cfg(test)]
 mod samples;
@@ -58,6 +60,8 @@ pub struct Issuer {
     pub allow_no_expiry: bool,
     /// The claim that names the subject.
     pub subject: ClaimPath,
+    /// Whether its tokens are renewed, so that an expired one is not the end.
+    pub renews: bool,
 }
 
 /// Why a token is refused, with the evidence.

@@ -1,7 +1,7 @@
 //! Issuers, keys and tokens for the tests of this folder.
 
 use super::claims::ClaimPath;
-use super::fetching::{Fetched, Source};
+use super::fetching::{Endpoint, Fetched, Source};
 use super::key::{Key, parse_secret};
 use super::keyring::Keyring;
 use super::remote::Published;
@@ -41,6 +41,7 @@ pub fn issuer(iss: &str) -> Issuer {
         require_claims: Vec::new(),
         allow_no_expiry: false,
         subject: ClaimPath::parse("sub").unwrap(),
+        renews: false,
     }
 }
 
@@ -110,14 +111,17 @@ pub fn verified(keyring: &Keyring, token: &str) -> Rc<VerifiedToken> {
 
 /// Fetched every 300 s, for 5 s at most, and too old after an hour.
 pub fn source() -> Source {
-    Source {
+    Source { endpoint: endpoint("/keys"), refresh: 300_000, max_stale: 3_600_000 }
+}
+
+/// The identity provider's endpoint of this path.
+pub fn endpoint(path: &str) -> Endpoint {
+    Endpoint {
         cluster: "idp".into(),
         scheme: "https".into(),
         authority: "idp.test".into(),
-        path: "/keys".into(),
-        refresh: 300_000,
+        path: path.into(),
         timeout: 5_000,
-        max_stale: 3_600_000,
     }
 }
 

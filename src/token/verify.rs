@@ -5,6 +5,7 @@ use super::compact::{self, Compact};
 use super::key::NoCandidate;
 use super::keyring::Keyring;
 use super::kids::KidTag;
+use super::revocation::Revocations;
 use super::signature::Algorithm;
 use super::{Error, Issuer, IssuerId, KeySet, cache};
 use crate::time::Timestamp;
@@ -162,13 +163,70 @@ pub struct Failure {
     pub kid: Option<String>,
     /// How metrics name that key.
     pub tag: KidTag,
-    /// Whether keys are being fetched that may let it verify.
+    /// Whether something is being fetched that may let it verify.
     pub awaits_fetch: bool,
+    /// What it was, where it is of an issuer whose tokens are renewed and only expired.
+    pub lapsed: Option<Lapsed>,
+}
+
+/// A token that passed every check, and expired since. It opens nothing.
+#[derive(Clone, Debug)]
+pub struct Lapsed(Rc<VerifiedToken>);
+
+/// The same one.
+impl PartialEq for Lapsed {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Lapsed {
+    pub(super) fn new(token: Rc<VerifiedToken>, issuer: &Issuer, error: &Error) -> Option<Self> {
+        let Error::Expired { exp, .. } = error else { return None };
+        // Nothing else was wrong with it while it was valid.
+        let held = token.times.check(issuer, exp.saturating_sub(1)).is_ok();
+        (issuer.renews && held).then_some(Self(token))
+    }
+
+    /// Who signed it.
+    pub fn issuer(&self) -> IssuerId {
+        self.0.issuer
+    }
+
+    /// The issuer's `subject` attribute, where it is a string.
+    pub fn subject(&self) -> Option<&str> {
+        self.0.subject()
+    }
+
+    /// When it expired, in milliseconds.
+    pub fn exp(&self) -> Option<i64> {
+        self.0.times.exp
+    }
+
+    /// Whether it was taken back.
+    ///
+    /// # Errors
+    /// As [`Revocations::check`].
+    pub fn check(&self, lists: &Revocations, now: Timestamp) -> Result<(), Error> {
+        lists.check(&self.0, now)
+    }
+
+    /// What it takes in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        self.0.weight()
+    }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, issuer: None, kid: None, tag: KidTag::None, awaits_fetch: false }
+        Self {
+            error,
+            issuer: None,
+            kid: None,
+            tag: KidTag::None,
+            awaits_fetch: false,
+            lapsed: None,
+        }
     }
 }
 
@@ -235,7 +293,7 @@ pub fn verify(
         let known = |kid: &&String| keys.iter().any(|key| key.kid() == Some(kid));
         let kid = compact.header.kid.as_ref().filter(known).cloned();
         let tag = keyring.tag(id, kid.as_deref());
-        Failure { error, issuer: Some(id), kid, tag, awaits_fetch: false }
+        Failure { error, issuer: Some(id), kid, tag, awaits_fetch: false, lapsed: None }
     };
     let kid = check_signature(&compact, keys, algorithm).map_err(|error| match error {
         // The key may be one of those that are not there.
@@ -246,13 +304,19 @@ pub fn verify(
         }
         error => failed(error),
     })?;
-    let times = check_claims(&compact, issuer, now).map_err(failed)?;
+    let times = check_claims(&compact, issuer).map_err(failed)?;
+    // Last, so that an expired token has nothing else wrong with it.
+    let late = times.check(issuer, now.as_millis()).map_err(failed).err();
+    let late = match late {
+        Some(failure) if !issuer.renews => return Err(failure),
+        late => late,
+    };
     keyring.headers().keep(&compact);
 
     let subject = issuer.subject.value(&compact.payload).and_then(Value::as_str).map(str::to_owned);
     // The headers repeat claims, so they are counted as these.
     let weight = size_of::<VerifiedToken>() + KEPT + 2 * cache::weigh(&compact.payload);
-    Ok(VerifiedToken {
+    let verified = VerifiedToken {
         issuer: id,
         claims: compact.payload,
         times,
@@ -264,7 +328,14 @@ pub fn verify(
         verdicts: RefCell::default(),
         notes: RefCell::default(),
         revoked: Cell::default(),
-    })
+    };
+    match late {
+        None => Ok(verified),
+        Some(failure) => {
+            let lapsed = Lapsed::new(Rc::new(verified), issuer, &failure.error);
+            Err(Failure { lapsed, ..failure })
+        }
+    }
 }
 
 fn check_signature(
@@ -283,11 +354,7 @@ fn check_signature(
         .ok_or(Error::SignatureInvalid)
 }
 
-fn check_claims(
-    compact: &Compact<'_>,
-    issuer: &Issuer,
-    now: Timestamp,
-) -> Result<Registered, Error> {
+fn check_claims(compact: &Compact<'_>, issuer: &Issuer) -> Result<Registered, Error> {
     let payload = &compact.payload;
     let registered = Registered::read(payload)?;
     if let Some(required) = &issuer.typ {
@@ -301,8 +368,6 @@ fn check_claims(
     if let Some(path) = issuer.require_claims.iter().find(absent) {
         return Err(Error::ClaimMissing(path.to_string().into()));
     }
-    // Last, so that an expired token has nothing else wrong with it.
-    registered.check(issuer, now.as_millis())?;
     Ok(registered)
 }
 

@@ -44,6 +44,7 @@ mod refused_configurations;
 mod reload;
 mod remote_keys;
 mod rendered;
+mod renewal;
 mod responses;
 mod revocation;
 mod routes;

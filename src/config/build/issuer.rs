@@ -93,6 +93,7 @@ impl Builder<'_> {
             require_claims,
             allow_no_expiry: raw.allow_no_expiry,
             subject,
+            renews: raw.renew.is_some(),
         };
         Ok((issuer, keys))
     }

@@ -7,6 +7,7 @@ mod identity;
 mod issuer;
 mod keys;
 mod limit;
+mod renew;
 mod responses;
 mod revocation;
 mod route;
@@ -21,6 +22,7 @@ use crate::policy::route::Mode;
 use crate::policy::table::Table;
 use crate::token::extract::Source;
 use crate::token::keyring::Keyring;
+use crate::token::renewal::Renewals;
 use crate::token::signature::SignatureBackend;
 use crate::token::{Issuer, IssuerId, Trust};
 use source::time;
@@ -99,6 +101,7 @@ pub fn build(
     let mut issuers: Vec<Issuer> = Vec::new();
     let mut keyring = Keyring::default();
     let mut revocations = Vec::new();
+    let mut renewals = Vec::new();
     for (name, mut raw) in config.issuers {
         let place = top.key("issuers").key(&name);
         check_name(&name, &place)?;
@@ -111,6 +114,11 @@ pub fn build(
                 other.name
             )));
         }
+        let renewal = raw
+            .renew
+            .as_ref()
+            .map(|renew| builder.renew(renew, &issuer.sources, &place.key("renew")));
+        renewals.push(renewal.transpose()?);
         issuers.push(issuer);
         keyring.push(keys.own, keys.remote);
         let place = place.key("revocation");
@@ -146,6 +154,11 @@ pub fn build(
             query_sources.push(carrier.source.clone());
         }
     }
+    let renewals = Renewals::new(renewals);
+    let refresh_cookies = renewals.iter().map(|renewal| Source::Cookie {
+        name: renewal.refresh_cookie.clone(),
+        origins: Vec::new(),
+    });
     let engine = Engine {
         name,
         issuers,
@@ -159,6 +172,8 @@ pub fn build(
         max_token_bytes,
         mode: mode(config.mode),
         limits,
+        refresh_cookies: refresh_cookies.collect(),
+        renewals,
         trust: RefCell::new(Trust::new(keyring, revocations)),
     };
     let mut warnings = builder.warnings;

@@ -2,7 +2,7 @@
 
 use super::duration;
 use crate::config::error::{ConfigError, Place};
-use crate::token::fetching::Source;
+use crate::token::fetching::{Endpoint, Source};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -22,23 +22,6 @@ impl Asked<'_> {
         [refresh, timeout, max_stale]: [u64; 3],
         place: &Place,
     ) -> Result<Source, ConfigError> {
-        let cluster = self.cluster.as_deref().filter(|cluster| !cluster.is_empty());
-        let cluster = cluster.ok_or_else(|| {
-            place.error("`cluster` is missing: the Envoy cluster that leads there")
-        })?;
-        let url = self.url.as_deref().ok_or_else(|| place.error("`url` is missing"))?;
-        let url_place = place.key("url");
-        let bad = || url_place.error("expected `https://idp.example.com/jwks.json`");
-        let uri: http::Uri = url.parse().map_err(|_| bad())?;
-        let (Some(scheme @ ("http" | "https")), Some(authority)) =
-            (uri.scheme_str(), uri.authority())
-        else {
-            return Err(bad());
-        };
-        if authority.as_str().contains('@') || url.contains('#') {
-            return Err(url_place.error("user info and fragments are not sent: leave them out"));
-        }
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let time = |name: &str, text: &Option<String>, default: u64, range| {
             time(text.as_deref(), default, range, &place.key(name))
         };
@@ -48,16 +31,42 @@ impl Asked<'_> {
             let place = place.key("max_stale");
             return Err(place.error("shorter than `refresh`: too old between two fetches"));
         }
-        Ok(Source {
-            cluster: cluster.into(),
-            scheme: scheme.into(),
-            authority: authority.as_str().into(),
-            path: path.into(),
-            refresh,
-            timeout: time("timeout", self.timeout, timeout, 1..=30)?,
-            max_stale,
-        })
+        let endpoint =
+            endpoint([self.cluster, self.url, self.timeout], timeout, "jwks.json", place)?;
+        Ok(Source { endpoint, refresh, max_stale })
     }
+}
+
+/// What is asked of a cluster by its name, a URL and the time that an answer may take, whose default is in seconds; a message
+/// shows a URL that ends like this `sample`.
+pub(super) fn endpoint(
+    [cluster, url, timeout]: [&Option<String>; 3],
+    default: u64,
+    sample: &str,
+    place: &Place,
+) -> Result<Endpoint, ConfigError> {
+    let cluster = cluster.as_deref().filter(|cluster| !cluster.is_empty());
+    let cluster = cluster
+        .ok_or_else(|| place.error("`cluster` is missing: the Envoy cluster that leads there"))?;
+    let url = url.as_deref().ok_or_else(|| place.error("`url` is missing"))?;
+    let url_place = place.key("url");
+    let bad = || url_place.error(format!("expected `https://idp.example.com/{sample}`"));
+    let uri: http::Uri = url.parse().map_err(|_| bad())?;
+    let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority())
+    else {
+        return Err(bad());
+    };
+    if authority.as_str().contains('@') || url.contains('#') {
+        return Err(url_place.error("user info and fragments are not sent: leave them out"));
+    }
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    Ok(Endpoint {
+        cluster: cluster.into(),
+        scheme: scheme.into(),
+        authority: authority.as_str().into(),
+        path: path.into(),
+        timeout: time(timeout.as_deref(), default, 1..=30, &place.key("timeout"))?,
+    })
 }
 
 /// A time within a range, both in seconds; in milliseconds.

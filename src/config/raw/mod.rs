@@ -126,8 +126,63 @@ raw! {
         /// Its claims, by name or JSON Pointer, under names that all issuers share: conditions and identity headers read
         /// `attribute: NAME`. Default: `subject` is `sub`. `issuer` is built in: the operator's name for the issuer.
         attributes: BTreeMap<String, String>,
+        /// Renews the tokens that its cookies carry, so that sessions last: see sessions.md. Default: never.
+        renew: Option<Renew>,
         /// Which of its tokens were taken back before they expire. Default: none.
         revocation: Option<Revocation>,
+    }
+
+    /// Renewal of browser sessions by OAuth 2 refresh tokens (RFC 6749 section 6). Needs a cookie in `token_from`. A request whose
+    /// token is due waits for the answer, up to 5 seconds; the new token goes through the same checks, must be of the same issuer
+    /// and subject, and goes on with the request.
+    struct Renew {
+        /// The cluster of Envoy that leads to the provider. Its TLS context, not the URL, secures the way. Required.
+        cluster: Option<String>,
+        /// The URL of the token endpoint, `https://HOST/PATH`: what the request says. Required.
+        url: Option<String>,
+        /// The client that the sessions belong to. Required.
+        client: Option<Client>,
+        /// The cookie that holds the refresh token, set by whatever logs users in. It never reaches the upstream. Required.
+        refresh_cookie: Option<String>,
+        /// A token is renewed when less than this is left of it, but for half of its life at most. At most a day. Default: `60s`.
+        early: Option<String> as "schema::duration",
+        /// And for so long after it expired, if that is all that is wrong with it. At most 90 days. Default: `12h`.
+        grace: Option<String> as "schema::duration",
+        /// For so long the old cookies still get the new tokens, since providers take a refresh token once. Between 1s and an
+        /// hour. Default: `30s`.
+        reuse: Option<String> as "schema::duration",
+        /// How long an answer may take. Between 1s and 30s. Default: `3s`.
+        timeout: Option<String> as "schema::duration",
+        /// What becomes of the cookies when the provider refuses the refresh token. It is not tried again for 5 minutes. Default:
+        /// `keep`.
+        on_refused: Option<OnRefused>,
+        /// How the cookies are set.
+        cookie: Cookie,
+    }
+
+    /// An OAuth 2 client.
+    struct Client {
+        /// Its id. Required.
+        id: Option<String>,
+        /// Its secret. Required, unless `auth` is `none`.
+        secret: Option<Secret>,
+        /// How it authenticates itself. Default: `basic` where there is a secret, else `none`.
+        auth: Option<ClientAuth>,
+    }
+
+    /// How cookies are set: always `HttpOnly`. Path and domain must be those of whatever sets the first ones, else a browser holds
+    /// two of one name.
+    struct Cookie {
+        /// The paths that it is sent to. Default: `/`.
+        path: Option<String>,
+        /// The domain that it is sent to, with all under it. Default: none, the host alone, which is the safer.
+        domain: Option<String>,
+        /// Whether it is sent along from other sites. Default: `lax`.
+        same_site: Option<SameSite>,
+        /// Whether it is sent over TLS only. Default: `true`.
+        secure: Option<bool>,
+        /// How long a browser keeps it. At most 400 days. Default: `720h`.
+        max_age: Option<String> as "schema::duration",
     }
 
     /// Which of an issuer's tokens were taken back before they expire. Such a token is refused with `token_revoked`, also where

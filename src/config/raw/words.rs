@@ -84,6 +84,31 @@ words! {
         /// Nothing: tokens are not looked at, and stay on the request.
         None,
     }
+    /// How an OAuth 2 client authenticates itself (RFC 6749 section 2.3.1).
+    enum ClientAuth {
+        /// By HTTP Basic.
+        Basic,
+        /// In the body of the request.
+        Post,
+        /// Not: a public client.
+        None,
+    }
+    /// What becomes of the cookies when the provider refuses the refresh token.
+    enum OnRefused {
+        /// They stay.
+        Keep,
+        /// The browser is told to forget them.
+        Clear,
+    }
+    /// Whether a browser sends a cookie along from other sites.
+    enum SameSite {
+        /// Never.
+        Strict,
+        /// With a navigation.
+        Lax,
+        /// Always; goes with `secure` only.
+        None,
+    }
     /// What tokens come to while there is no revocation list that is fresh enough.
     enum OnStale {
         /// They are refused, with 503.

@@ -8,7 +8,7 @@ pub use fetches::{Expired, FetchId, News};
 use super::cache::{Cache, Known};
 use super::keyring::Keyring;
 use super::revocation::Revocations;
-use super::verify::{self, Failure};
+use super::verify::{self, Failure, Lapsed};
 use super::{Error, Issuer, IssuerId, VerifiedToken};
 use crate::time::Timestamp;
 use std::rc::Rc;
@@ -67,6 +67,14 @@ impl Trust {
     /// What was taken back of an issuer's tokens.
     pub fn revocations(&self, issuer: IssuerId) -> Option<&Revocations> {
         self.revocations.get(issuer.0)?.as_ref()
+    }
+
+    /// Whether a token that expired was taken back too.
+    ///
+    /// # Errors
+    /// As [`Revocations::check`].
+    pub fn check_lapsed(&self, token: &Lapsed, now: Timestamp) -> Result<(), Error> {
+        self.revocations(token.issuer()).map_or(Ok(()), |lists| token.check(lists, now))
     }
 
     /// Whether it is remembered that a token verified.
@@ -161,7 +169,7 @@ impl Trust {
 fn failure(verified: &VerifiedToken, error: Error) -> Failure {
     let kid = verified.kid().map(str::to_owned);
     let (issuer, tag) = (Some(verified.issuer()), verified.tag());
-    Failure { error, issuer, kid, tag, awaits_fetch: false }
+    Failure { error, issuer, kid, tag, awaits_fetch: false, lapsed: None }
 }
 
 /// What a token that is known comes to now.
@@ -186,6 +194,8 @@ fn recall(
             Ok(()) => Ok(verified),
             Err(error) => {
                 let failure = failure(&verified, error);
+                let lapsed = Lapsed::new(verified, issuer, &failure.error);
+                let failure = Failure { lapsed, ..failure };
                 cache.keep_failure(token, &failure);
                 Err(failure)
             }

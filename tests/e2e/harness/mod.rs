@@ -16,6 +16,7 @@ pub mod prometheus;
 pub mod proxy;
 pub mod recorder;
 pub mod secrets;
+pub mod sessions;
 pub mod setup;
 pub mod table;
 pub mod token;
