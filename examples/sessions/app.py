@@ -26,6 +26,7 @@ PAGE = pathlib.Path(__file__).resolve().parent / "page.html"
 CLIENT = "web"
 # As in `renew.cookie` of claimgate.yaml: a renewed cookie has to replace the first one, and not to stand beside it.
 ATTRIBUTES = "Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=2592000"
+STATE = "login_state={}; Path=/callback; HttpOnly; Secure; SameSite=Lax; Max-Age={}"    # of a login that has begun
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -56,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         state = secrets.token_urlsafe(16)
         query = {"response_type": "code", "client_id": CLIENT, "redirect_uri": self.redirect_uri(), "state": state}
         where = f"{self.server.provider_url}/authorize?{urllib.parse.urlencode(query)}"
-        self.reply(302, b"", ("location", where), ("set-cookie", f"login_state={state}; Path=/callback; HttpOnly; Secure; SameSite=Lax"))
+        self.reply(302, b"", ("location", where), ("set-cookie", STATE.format(state, 600)))
 
     def callback(self, query):
         """Back from the provider, with a code."""
@@ -71,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(400, b"the provider does not know this login\n")
         kept = (("session", tokens["access_token"]), ("session_refresh", tokens["refresh_token"]))
         cookies = [("set-cookie", f"{name}={value}; {ATTRIBUTES}") for name, value in kept]
-        return self.reply(302, b"", ("location", "/"), ("cache-control", "no-store"), *cookies)
+        return self.reply(302, b"", ("location", "/"), ("cache-control", "no-store"), ("set-cookie", STATE.format("", 0)), *cookies)
 
     def redirect_uri(self):
         return f"http://{self.headers['host']}/callback"

@@ -134,12 +134,9 @@ class Browser:
             answer = Answer(response)
         finally:
             connection.close()
-        answer.cookies = dict(line.partition(";")[0].split("=", 1) for line in set_cookies)
         answer.set_cookies = set_cookies
-        self.cookies |= answer.cookies
-        for line in set_cookies:
-            if "max-age=0" in line.lower():
-                del self.cookies[line.partition("=")[0]]
+        answer.cookies = dict(line.partition(";")[0].split("=", 1) for line in set_cookies)
+        self.cookies = {name: value for name, value in (self.cookies | answer.cookies).items() if value}
         return answer
 
     def sign_in(self, user):
@@ -184,12 +181,12 @@ def lines(*checks):
 def sign_in(gate, browser):
     heading("Signing in", "the application's own: to the provider, and back with a code")
     answer = browser.sign_in("alice")
-    alike = [line.split("; ", 1)[-1] for line in answer.set_cookies]
-    table([("cookie", "attributes"), *((name, alike[0]) for name in answer.cookies)])
+    kept = [line.partition("=")[::2] for line in answer.set_cookies if line.startswith("session")]
+    attributes = {name: line.partition("; ")[2] for name, line in kept}
+    table([("cookie", "attributes"), *attributes.items()])
     seen = browser.ask("/api/whoami")
-    cookies = {"session", "session_refresh"}
     return lines(
-        (set(answer.cookies) == cookies and len(set(alike)) == 1, "the first two tokens, and the script of no page can read them"),
+        (set(attributes) == {"session", "session_refresh"} and all("HttpOnly" in each for each in attributes.values()), "the first two tokens, and the script of no page can read them"),
         (seen.document.get("user") == "alice", f"the application is told of {seen.document.get('user')}, and of no token"),
         ("cookie" not in seen.received, "both cookies end at the gate"),
     )  # fmt: skip

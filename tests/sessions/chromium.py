@@ -166,7 +166,7 @@ class Chromium:
         end = time.monotonic() + seconds
         while True:
             try:
-                if self.evaluate(script):
+                if self.evaluate(f"Boolean({script})"):
                     return
             except Failed:
                 pass  # between two pages there is none

@@ -8,7 +8,7 @@ refresh token came, and `GET /tokens/USER` which refresh tokens the user was giv
 
 | fault | what becomes of a renewal |
 | --- | --- |
-| `stall` | no answer, until the fault ends; then it is as ever |
+| `stall` | no answer; once the fault ends, the connection is closed, and nothing is renewed |
 | `die` | the connection is closed without an answer, and nothing is renewed |
 | `lose` | the same, but the refresh token was used |
 | `html`, `error` | a page with 200, a page with 500; nothing is renewed |
@@ -78,7 +78,7 @@ class Faulty(Provider):
         if fault == "stall":
             with self.changed:
                 self.changed.wait_for(lambda: self.faults.get(user) != "stall", timeout=60)
-        if fault == "die":
+        if fault in ("stall", "die"):
             return self.hang_up()
         return INSTEAD.get(fault)
 
