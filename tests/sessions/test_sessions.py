@@ -178,7 +178,8 @@ class TheGate(unittest.TestCase):
         browser = signed_in("dora")
         old = dict(browser.cookies)
         sleep_until(browser, EXPIRED)
-        self.assertEqual(str(browser.ask(WHOAMI)), "200")
+        answer = browser.ask(WHOAMI)
+        self.assertEqual((str(answer), answer.headers["cache-control"]), ("200", "no-store"))
         new = dict(browser.cookies)
         self.assertNotEqual(old["session"], new["session"])
         browser.cookies = dict(old)
@@ -210,6 +211,26 @@ class TheGate(unittest.TestCase):
         sleep_until(browser, EXPIRED)
         answer = browser.ask(WHOAMI)
         self.assertEqual((str(answer), answer.received["cookie"]), ("200", "theme=dark"))
+
+    def test_a_body_waits_for_the_renewal_too(self):
+        browser = signed_in("ian")
+        sleep_until(browser, EXPIRED)
+        answer = browser.ask(END, "POST", {"reason": "a" * 500_000})
+        self.assertEqual((str(answer), set(answer.cookies)), ("204", {"session", "session_refresh"}))
+
+    def test_renewals_are_counted_and_nothing_of_a_session_is_in_a_log(self):
+        def counted():
+            return {labels["outcome"]: value for labels, value in GATE.counters("claimgate_renewals_total") if labels["issuer"] == "idp"}
+
+        browser, before = signed_in("joe"), counted().get("renewed", 0)
+        secret = [GATE.provider.secret, *browser.cookies.values()]
+        sleep_until(browser, EXPIRED)
+        self.assertEqual(str(browser.ask(WHOAMI)), "200")
+        GATE.until(lambda: counted().get("renewed", 0) > before, "the renewal was not counted")
+        GATE.until(lambda: any('"joe"' in record for record in GATE.audit()), "no audit record came")
+        logs = GATE.log_file.read_text(errors="replace") + GATE.access_file.read_text(errors="replace")
+        for text in [*secret, *browser.cookies.values()]:
+            self.assertNotIn(text.rpartition(".")[2], logs)
 
     def test_a_session_is_taken_back_by_its_sid_and_no_other_one_is(self):
         browser, elsewhere = signed_in("hal"), signed_in("hal")
