@@ -81,8 +81,9 @@ impl Engine {
 
     /// Decides on a request that waits no more.
     pub fn decide_at_last<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
-        let outcome = self.decide_with(request, now, false);
-        Outcome { awaits_fetch: false, ..outcome }
+        let mut outcome = self.decide_with(request, now, false);
+        outcome.awaits_fetch = false;
+        outcome
     }
 
     fn decide_with<'a>(
@@ -91,7 +92,7 @@ impl Engine {
         now: Timestamp,
         patient: bool,
     ) -> Outcome<'a> {
-        let mut outcome = Outcome { patient, ..Outcome::new(self.mode, self.strip(request)) };
+        let mut outcome = Outcome::new(self.mode, self.strip(request), patient);
         let judged = self.judge(&self.routes, request, now, &mut outcome);
         // A candidate is not counted, so that it is compared with what stands before that.
         let unlimited = judged.as_ref().err().map(|refusal| refusal.code);
@@ -127,7 +128,8 @@ impl Engine {
         live: &Outcome<'_>,
         decided: Option<Code>,
     ) -> Option<Difference> {
-        let mut trial = Outcome { on_trial: true, ..Outcome::new(self.mode, Edits::new()) };
+        let mut trial = Outcome::new(self.mode, Edits::new(), false);
+        trial.on_trial = true;
         let judged = self.judge(candidate, request, now, &mut trial);
         let code = judged.err().map(|refusal| refusal.code);
         let differs = code != decided;

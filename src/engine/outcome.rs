@@ -109,7 +109,7 @@ impl Outcome<'_> {
         }
     }
 
-    pub(super) fn new(mode: Mode, edits: Edits<'_>) -> Outcome<'_> {
+    pub(super) fn new(mode: Mode, edits: Edits<'_>, patient: bool) -> Outcome<'_> {
         Outcome {
             refusal: None,
             shadowed: None,
@@ -128,7 +128,7 @@ impl Outcome<'_> {
             difference: None,
             standings: Vec::new(),
             renewing: None,
-            patient: true,
+            patient,
             on_trial: false,
         }
     }

@@ -6,7 +6,6 @@ use super::root::Gate;
 use crate::audit::redact::{Redaction, ShowPath};
 use crate::audit::{Decision, Draft, End, Shown, Verdict};
 use crate::engine::Edit;
-use crate::metrics::AuditOutcome;
 use crate::policy::route::Mode;
 use crate::request::{CertificateField, Peer, Request};
 use crate::response::{self, Code, Refusal};
@@ -21,8 +20,6 @@ use std::rc::Rc;
 pub struct Http {
     context: u32,
     gate: Rc<Gate>,
-    /// Whether the journal has the draft of its record.
-    recorded: bool,
     /// What is shared with the root context, which acts for a stream that waits.
     pending: Option<Rc<Pending>>,
 }
@@ -87,7 +84,7 @@ const CUT_SHORT: Fault = Fault::Broken("the host's headers are cut short");
 impl Http {
     /// A stream's context.
     pub fn new(context: u32, gate: Rc<Gate>) -> Self {
-        Self { context, gate, recorded: false, pending: None }
+        Self { context, gate, pending: None }
     }
 
     fn waits(&self) -> bool {
@@ -112,14 +109,21 @@ impl Http {
     }
 }
 
+/// The end of the stream. Envoy logs a stream right before it deletes it: one callback for both is the cheaper.
 impl Drop for Http {
     fn drop(&mut self) {
         self.settle();
         self.gate.additions.leave(self.context);
-        if self.recorded && self.gate.journal.leave(self.context).is_some() {
-            // The host ended the stream without a word.
-            self.gate.count_audit(AuditOutcome::Dropped);
-        }
+        let Some(draft) = self.gate.journal.leave(self.context) else {
+            return;
+        };
+        let now = host::now().unwrap_or(Timestamp::from_nanos(0));
+        let status = draft.answered_with().or_else(|| {
+            let code = host::property("response\0code")?;
+            let code = u64::from_le_bytes(*code.first_chunk::<8>()?);
+            u16::try_from(code).ok().filter(|code| *code != 0)
+        });
+        self.gate.journal.end(&self.gate, draft, &End { status, client: client(), now });
     }
 }
 
@@ -127,7 +131,6 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, ended: bool) -> Action {
-        self.recorded = true;
         match step(&self.gate, self.context, !ended, self.gate.waiting.has_room()) {
             Step::Pass => Action::Continue,
             Step::Answered => Action::Pause,
@@ -167,21 +170,6 @@ impl HttpContext for Http {
                 Action::Pause
             }
         }
-    }
-
-    fn on_log(&mut self) {
-        self.settle();
-        self.recorded = false;
-        let Some(draft) = self.gate.journal.leave(self.context) else {
-            return;
-        };
-        let now = host::now().unwrap_or(Timestamp::from_nanos(0));
-        let status = draft.answered_with().or_else(|| {
-            let code = host::property("response\0code")?;
-            let code = u64::from_le_bytes(*code.first_chunk::<8>()?);
-            u16::try_from(code).ok().filter(|code| *code != 0)
-        });
-        self.gate.journal.end(&self.gate, draft, &End { status, client: client(), now });
     }
 }
 

@@ -45,7 +45,7 @@ fn start(endpoint: &TokenEndpoint, renew: Value) -> Proxy {
 
 /// Claims of a token that is valid for so many seconds more, or expired so many ago.
 fn left(secs: i64) -> Claims {
-    claims().with("exp", now() + secs)
+    claims().with("exp", now() + secs).with("iat", now() + secs - 600)
 }
 
 /// A request with these cookies.
@@ -96,8 +96,7 @@ fn a_session_is_renewed_before_it_ends_and_for_a_while_after() {
     for (name, claims, renewed, want) in cases {
         let before = endpoint.asked().len();
         let refresh = endpoint.log_in("alice");
-        // Without `iat`: the half of a life is not known then.
-        let old = claims.without("iat").sign(&P256);
+        let old = claims.sign(&P256);
         let exchange = proxy.send(with(&old, &refresh));
         table.row(name, exchange.outcome(), want);
         let set = set(&exchange);
@@ -221,7 +220,7 @@ fn a_provider_that_fails_takes_nothing_away() {
     let mut table = Table::new();
     for (name, answer) in cases {
         endpoint.instead(Some(answer));
-        for (token, want) in [(left(20).without("iat"), "allowed"), (left(-60), "token_expired")] {
+        for (token, want) in [(left(20), "allowed"), (left(-60), "token_expired")] {
             let exchange = proxy.send(with(&token.sign(&P256), &endpoint.log_in("alice")));
             table.row(name, exchange.outcome(), want);
             table.hold(name, set(&exchange).is_empty(), "cookies");
@@ -375,7 +374,7 @@ fn what_was_taken_back_is_not_renewed() {
     let proxy = Proxy::start(setup(&endpoint, json!({})).with_config(config));
     let refresh = endpoint.log_in("alice");
     for secs in [20, -60] {
-        let old = left(secs).without("iat").with("sid", "s-1").sign(&P256);
+        let old = left(secs).with("sid", "s-1").sign(&P256);
         proxy.send(with(&old, &refresh)).refused("token_revoked");
     }
     assert!(endpoint.asked().is_empty());
@@ -393,7 +392,7 @@ fn the_upstream_has_the_last_word_on_its_cookies() {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let _ = stream.read(&mut [0; 65_536]);
             let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nset-cookie: session=; Max-Age=0\r\nset-cookie: b=c\r\ncache-control: max-age=60\r\n\
+                b"HTTP/1.1 200 OK\r\nset-cookie: session=; Max-Age=0\r\nset-cookie: b=c; Path=/\r\ncache-control: max-age=60\r\n\
                   content-length: 0\r\nconnection: close\r\n\r\n",
             );
         }
