@@ -8,6 +8,7 @@ refresh token came, and `GET /tokens/USER` which refresh tokens the user was giv
 
 | fault | what becomes of a renewal |
 | --- | --- |
+| `slow` | as ever, after half a second |
 | `stall` | no answer; once the fault ends, the connection is closed, and nothing is renewed |
 | `die` | the connection is closed without an answer, and nothing is renewed |
 | `lose` | the same, but the refresh token was used |
@@ -39,7 +40,7 @@ INSTEAD = {
     "huge": ('{"access_token": "' + "a" * (10 << 20) + '"}', 200, {"content-type": "application/json"}),
     "invalid_grant": ('{"error": "invalid_grant"}', 400, {"content-type": "application/json"}),
 }
-FAULTS = {"stall", "die", "lose", "other_subject", "expired", *INSTEAD}
+FAULTS = {"slow", "stall", "die", "lose", "other_subject", "expired", *INSTEAD}
 
 
 class Faulty(Provider):
@@ -75,6 +76,8 @@ class Faulty(Provider):
         user, fault = self.asked()
         if user:
             self.uses[request.form["refresh_token"]] += 1
+        if fault == "slow":
+            time.sleep(0.5)
         if fault == "stall":
             with self.changed:
                 self.changed.wait_for(lambda: self.faults.get(user) != "stall", timeout=60)
