@@ -16,7 +16,7 @@ fn environment(name: &str) -> Option<String> {
     let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"k","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
     match name {
         "AUDIT_SIGN_KEY" => Some(key.to_owned()),
-        "JWT_SECRET" | "AUDIT_HASH_KEY" => Some("A".repeat(44)),
+        "JWT_SECRET" | "AUDIT_HASH_KEY" | "OAUTH_SECRET" => Some("A".repeat(44)),
         _ => None,
     }
 }
@@ -112,6 +112,14 @@ fn full() -> (Value, Vec<(&'static str, &'static str)>) {
                 "keys": [{"remote": {"cluster": "c", "url": "https://idp.example.com/"}}],
                 "revocation": {"remote": {"cluster": "c", "url": "https://idp.example.com/"}},
             },
+            "browser": {
+                "issuer": "browser", "audiences": ["a"], "token_from": [{"cookie": "session"}],
+                "keys": [{"remote": {"cluster": "c", "url": "https://idp.example.com/"}}],
+                "renew": {
+                    "cluster": "c", "url": "https://idp.example.com/", "refresh_cookie": "r", "cookie": {},
+                    "client": {"id": "c", "secret": {"env": "OAUTH_SECRET"}},
+                },
+            },
             "shared": {"issuer": "shared", "audiences": ["a"], "keys": [{"secret": {"env": "JWT_SECRET"}}]},
         },
         "routes": [{"name": "r", "paths": ["/"], "issuers": ["corp"]}],
@@ -131,6 +139,9 @@ fn full() -> (Value, Vec<(&'static str, &'static str)>) {
         ("Issuer", "/issuers/corp"),
         ("Remote", "/issuers/corp/keys/0/remote"),
         ("RemoteRevocations", "/issuers/corp/revocation/remote"),
+        ("Renew", "/issuers/browser/renew"),
+        ("Client", "/issuers/browser/renew/client"),
+        ("Cookie", "/issuers/browser/renew/cookie"),
         ("Secret", "/issuers/shared/keys/0/secret"),
         ("Route", "/routes/0"),
         ("Long", "/identity/headers/x-a"),
@@ -197,6 +208,15 @@ fn what_is_loaded_tells_settings_apart() {
         ("/issuers/corp/keys/0/remote/refresh", json!("6m")),
         ("/issuers/corp/keys/0/remote/timeout", json!("3s")),
         ("/issuers/corp/keys/0/remote/max_stale", json!("25h")),
+        ("/issuers/browser/renew/early", json!("61s")),
+        ("/issuers/browser/renew/grace", json!("13h")),
+        ("/issuers/browser/renew/reuse", json!("31s")),
+        ("/issuers/browser/renew/timeout", json!("4s")),
+        ("/issuers/browser/renew/on_refused", json!("clear")),
+        ("/issuers/browser/renew/client/auth", json!("post")),
+        ("/issuers/browser/renew/cookie/path", json!("/x")),
+        ("/issuers/browser/renew/cookie/same_site", json!("strict")),
+        ("/issuers/browser/renew/cookie/max_age", json!("721h")),
         ("/identity/headers/x-a/format", json!("csv")),
         ("/audit/level", json!("info")),
         ("/audit/allowed", json!("none")),

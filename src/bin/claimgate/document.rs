@@ -220,6 +220,7 @@ pub fn fetches(configuration: &Value) -> Vec<(Place, String)> {
             let place = place.key("keys").index(index).key("remote");
             found.push((place, format!("{pointer}/keys/{index}/remote")));
         }
+        found.push((place.key("renew"), format!("{pointer}/renew")));
         let place = place.key("revocation").key("remote");
         found.push((place, format!("{pointer}/revocation/remote")));
     }

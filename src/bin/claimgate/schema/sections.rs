@@ -76,7 +76,7 @@ file of its own while you write it.
 "#;
 
 /// The parts, in the order of the document.
-pub const SECTIONS: [Section; 23] = [
+pub const SECTIONS: [Section; 26] = [
     section(
         "Top level",
         "Config",
@@ -209,6 +209,64 @@ issuers:
     keys: [{ remote: { cluster: idp, url: "https://idp.example.com/jwks.json" } }]
     revocation:
       remote: { cluster: idp, url: "https://idp.example.com/revoked.json", refresh: 30s, max_stale: 10m, on_stale: refuse }
+"#,
+    ),
+    section(
+        "issuers.NAME.renew",
+        "Renew",
+        "[Sessions](sessions.md) says how it works.",
+        r#"
+issuers:
+  corp:
+    issuer: https://idp.example.com
+    audiences: [logs-api]
+    keys: [{ remote: { cluster: idp, url: "https://idp.example.com/jwks.json" } }]
+    token_from: [{ cookie: session }]
+    renew:
+      cluster: idp
+      url: https://idp.example.com/oauth2/token
+      client: { id: logs-ui }
+      refresh_cookie: session_refresh
+      early: 60s
+      grace: 12h
+      on_refused: clear
+"#,
+    ),
+    section(
+        "issuers.NAME.renew.client",
+        "Client",
+        "",
+        r#"
+issuers:
+  corp:
+    issuer: https://idp.example.com
+    audiences: [logs-api]
+    keys: [{ remote: { cluster: idp, url: "https://idp.example.com/jwks.json" } }]
+    token_from: [{ cookie: session }]
+    renew:
+      cluster: idp
+      url: https://idp.example.com/oauth2/token
+      client: { id: logs-ui, secret: { env: OAUTH_SECRET }, auth: post }
+      refresh_cookie: session_refresh
+"#,
+    ),
+    section(
+        "issuers.NAME.renew.cookie",
+        "Cookie",
+        "",
+        r#"
+issuers:
+  corp:
+    issuer: https://idp.example.com
+    audiences: [logs-api]
+    keys: [{ remote: { cluster: idp, url: "https://idp.example.com/jwks.json" } }]
+    token_from: [{ cookie: session }]
+    renew:
+      cluster: idp
+      url: https://idp.example.com/oauth2/token
+      client: { id: logs-ui }
+      refresh_cookie: session_refresh
+      cookie: { path: /, same_site: strict, secure: true, max_age: 720h }
 "#,
     ),
     section(
