@@ -211,6 +211,8 @@ class TheGate(unittest.TestCase):
         sleep_until(browser, EXPIRED)
         answer = browser.ask(WHOAMI)
         self.assertEqual((str(answer), answer.received["cookie"]), ("200", "theme=dark"))
+        # Without a token to look for, the refresh token is still nobody's but the gate's.
+        self.assertNotIn("session_refresh", browser.ask("/healthz").received["cookie"])
 
     def test_a_body_waits_for_the_renewal_too(self):
         browser = signed_in("ian")
