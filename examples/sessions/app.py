@@ -26,7 +26,7 @@ PAGE = pathlib.Path(__file__).resolve().parent / "page.html"
 CLIENT = "web"
 # As in `renew.cookie` of claimgate.yaml: a renewed cookie has to replace the first one, and not to stand beside it.
 ATTRIBUTES = "Path=/; HttpOnly; Secure; SameSite=Lax; Max-Age=2592000"
-STATE = "login_state={}; Path=/callback; HttpOnly; Secure; SameSite=Lax; Max-Age={}"    # of a login that has begun
+STATE = "login_state={}; Path=/callback; HttpOnly; Secure; SameSite=Lax; Max-Age={}"  # of a login that has begun
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -72,7 +72,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(400, b"the provider does not know this login\n")
         kept = (("session", tokens["access_token"]), ("session_refresh", tokens["refresh_token"]))
         cookies = [("set-cookie", f"{name}={value}; {ATTRIBUTES}") for name, value in kept]
-        return self.reply(302, b"", ("location", "/"), ("cache-control", "no-store"), ("set-cookie", STATE.format("", 0)), *cookies)
+        cookies.append(("set-cookie", STATE.format("", 0)))
+        return self.reply(302, b"", ("location", "/"), ("cache-control", "no-store"), *cookies)
 
     def redirect_uri(self):
         return f"http://{self.headers['host']}/callback"

@@ -92,7 +92,8 @@ class Faulty(Provider):
         if fault in ("other_subject", "expired") and answer.status_code == 200:
             document = answer.get_json()
             claims = jwt.decode(document["access_token"], self.key).claims
-            claims |= {"sub": "mallory"} if fault == "other_subject" else {"iat": claims["iat"] - 3600, "exp": int(time.time()) - 60}
+            past = {"iat": claims["iat"] - 3600, "exp": int(time.time()) - 60}
+            claims |= {"sub": "mallory"} if fault == "other_subject" else past
             document["access_token"] = jwt.encode({"alg": "RS256", "typ": "at+jwt", "kid": self.key.kid}, claims, self.key)
             answer.set_data(self.app.json.dumps(document))
         return answer
