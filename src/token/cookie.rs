@@ -133,3 +133,130 @@ pub fn set_name(set_cookie: &[u8]) -> &[u8] {
         _ => name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Header, UnknownPeer};
+
+    fn attributes() -> Attributes {
+        Attributes {
+            path: "/".into(),
+            domain: None,
+            same_site: SameSite::Lax,
+            secure: true,
+            max_age: 60,
+        }
+    }
+
+    fn asks<T>(cookie: &str, ask: impl Fn(&Request<'_>) -> T) -> T {
+        let headers: [Header<'_>; 1] = [(b"cookie", cookie.as_bytes())];
+        ask(&Request::new(&headers, &UnknownPeer))
+    }
+
+    #[test]
+    fn a_text_is_what_all_cookies_of_its_name_hold() {
+        let cases = [
+            ("", None),
+            ("r=", None),
+            ("r=a", Some("a")),
+            ("r=a; r=a", Some("a")),
+            ("r=a; r=", Some("a")),
+            ("r=a; r=b", None),
+            ("R=a", None),
+            ("rr=a; xr=b", None),
+            ("r=a%20%3B%25b", Some("a ;%b")),
+            ("r=a%2", Some("a%2")),
+            ("r=%ff", None),
+            ("r=\"a\"", Some("a")),
+            // Not of the length that is continued.
+            ("r=a; r.1=b", Some("a")),
+        ];
+        for (cookie, want) in cases {
+            assert_eq!(asks(cookie, |request| text(request, "r")).as_deref(), want, "{cookie}");
+        }
+    }
+
+    #[test]
+    fn pieces_are_read_as_they_are_set() {
+        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 5 * PIECE + 7] {
+            let long = "x".repeat(length);
+            let set = asks("", |request| attributes().set(request, "r", &long));
+            assert_eq!(set.len(), length.div_ceil(PIECE), "{length}");
+            let pairs: Vec<&str> = set.iter().map(|one| one.split(';').next().unwrap()).collect();
+            // In any order.
+            let cookie = pairs.iter().rev().copied().collect::<Vec<_>>().join("; ");
+            let read = asks(&cookie, |request| text(request, "r"));
+            assert_eq!(read.unwrap_or_default(), long, "{length}");
+        }
+        // What is missing is missing.
+        let (first, last) = ("x".repeat(PIECE), "y");
+        let read = asks(&format!("r={first}; r.2={last}"), |request| text(request, "r"));
+        assert_eq!(read, Some(first));
+    }
+
+    #[test]
+    fn what_a_cookie_cannot_hold_is_escaped() {
+        for text in ["a b", "a;b,c", "\"quoted\"", "100%", "\\", "\u{e4}", "\u{7f}", "a=b/c+d~"] {
+            let set = asks("", |request| attributes().set(request, "r", text));
+            let (pair, said) = set[0].split_once("; ").unwrap();
+            assert_eq!(said, "Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax");
+            // RFC 6265 section 4.1.1, cookie-octet.
+            let value = pair.strip_prefix("r=").unwrap();
+            assert!(value.bytes().all(|b| matches!(b, b'!'..=b'~') && !b"\",;\\".contains(&b)));
+            assert_eq!(asks(pair, |request| super::text(request, "r")).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn no_piece_of_an_older_cookie_stays() {
+        let cookie = "r=a; r.1=b; r.2=c; r.4=d; s.1=e";
+        let names = |set: Vec<String>| -> Vec<String> {
+            set.iter().map(|one| one.split(" Path").next().unwrap().to_owned()).collect()
+        };
+        let set = asks(cookie, |request| attributes().set(request, "r", "new"));
+        assert_eq!(names(set), ["r=new;", "r.1=;", "r.2=;"]);
+        let cleared = asks(cookie, |request| attributes().clear(request, "r"));
+        assert!(cleared.iter().all(|one| one.contains("; Max-Age=0; ")));
+        assert_eq!(names(cleared), ["r=;", "r.1=;", "r.2=;"]);
+    }
+
+    #[test]
+    fn a_piece_is_known_by_its_name() {
+        let cases = [
+            ("r", true),
+            ("r.1", true),
+            ("r.12", true),
+            ("r.", false),
+            ("r.x", false),
+            ("r1", false),
+            ("rr", false),
+            ("", false),
+        ];
+        for (name, want) in cases {
+            assert_eq!(is_of(name.as_bytes(), "r"), want, "{name}");
+        }
+        for (line, want) in
+            [("r=a", "r"), (" r.1 = a; Path=/", "r"), ("r.x=a", "r.x"), ("r", "r"), ("", "")]
+        {
+            assert_eq!(set_name(line.as_bytes()), want.as_bytes(), "{line}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_said() {
+        let all = Attributes {
+            path: "/app".into(),
+            domain: Some("example.com".into()),
+            same_site: SameSite::None,
+            secure: false,
+            max_age: 1,
+        };
+        let set = asks("", |request| all.set(request, "r", "v"));
+        assert_eq!(set, ["r=v; Path=/app; Max-Age=1; HttpOnly; Domain=example.com; SameSite=None"]);
+        let strict = Attributes { same_site: SameSite::Strict, ..attributes() };
+        assert!(
+            asks("", |request| strict.set(request, "r", "v"))[0].ends_with("; SameSite=Strict")
+        );
+    }
+}

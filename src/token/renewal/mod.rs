@@ -8,6 +8,8 @@
 mod exchange;
 mod record;
 mod seal;
+#[cfg(test)]
+mod tests;
 
 pub use exchange::{Answer, Candidate, MAX_BYTES};
 pub use record::{Settled, Standing};
