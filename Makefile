@@ -40,6 +40,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Envoy is ENVOY if given (make demo ENVOY=/path/to/envoy), else func-e, else envoy on PATH, else a pinned download.'
 	@echo 'Prometheus is PROMETHEUS and PROMTOOL if given, else those on PATH, else Debian'"'"'s package, unpacked into .prometheus/.'
+	@echo 'Chromium, for tests, is CHROMIUM if given, else one on PATH, else Debian'"'"'s package, unpacked into .chromium/.'
 
 demo: build envoy ## shows the main job: a log service behind the filter, requests, answers, audit, a key rotation
 	@$(WITH) $(PYTHON) examples/logs-proxy/demo.py
