@@ -2,7 +2,7 @@
 # Needs rustup, python3, make and a C compiler (Rust links with it).
 
 .DEFAULT_GOAL := help
-.PHONY: help build toolchain envoy demo run compose observe ratelimit limiter test rules bench measurers lint fuzz filter dist reproduce clean
+.PHONY: help build toolchain envoy demo run compose observe ratelimit limiter sessions provider test rules bench measurers lint fuzz filter dist reproduce clean
 
 PYTHON ?= python3
 OUT := $(or $(CARGO_TARGET_DIR),target)
@@ -12,8 +12,9 @@ FETCHED := $(CURDIR)/.envoy/bin/envoy
 FOUND := $(or $(strip $(ENVOY)),$(if $(shell command -v func-e 2>/dev/null),func-e run),$(shell command -v envoy 2>/dev/null))
 USED := $(or $(FOUND),$(FETCHED))
 LIMITER := $(abspath $(OUT))/ratelimit
+PROVIDER := $(abspath $(OUT))/sessions
 WITH := ENVOY="$(USED)" CLAIMGATE_WASM="$(CURDIR)/dist/claimgate.wasm" CLAIMGATE="$(CURDIR)/dist/claimgate" \
-  CLAIMGATE_RATELIMIT_SERVICE="$(LIMITER)/debug/ratelimit-service"
+  CLAIMGATE_RATELIMIT_SERVICE="$(LIMITER)/debug/ratelimit-service" CLAIMGATE_PROVIDER_PYTHON="$(PROVIDER)/bin/python"
 
 # What rust-toolchain.toml asks for: $(call pinned,targets)
 pinned = $(shell sed -n 's/^$(1) *= *//p' rust-toolchain.toml | tr -d '[]" ')
@@ -39,6 +40,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Envoy is ENVOY if given (make demo ENVOY=/path/to/envoy), else func-e, else envoy on PATH, else a pinned download.'
 	@echo 'Prometheus is PROMETHEUS and PROMTOOL if given, else those on PATH, else Debian'"'"'s package, unpacked into .prometheus/.'
+	@echo 'Chromium, for tests, is CHROMIUM if given, else one on PATH, else Debian'"'"'s package, unpacked into .chromium/.'
 
 demo: build envoy ## shows the main job: a log service behind the filter, requests, answers, audit, a key rotation
 	@$(WITH) $(PYTHON) examples/logs-proxy/demo.py
@@ -63,6 +65,16 @@ ratelimit: build envoy limiter ## shows limits for each identity, over two Envoy
 limiter: toolchain
 	cargo build --locked --manifest-path tests/ratelimit-service/Cargo.toml --target-dir "$(LIMITER)"
 
+sessions: build envoy provider ## shows a browser's session that is renewed, limited and taken back; RUN=1 serves it until Ctrl-C
+	@$(WITH) $(PYTHON) examples/sessions/sessions.py $(if $(RUN),--run)
+
+# A Python of its own with the OAuth 2 provider of that example.
+provider: $(PROVIDER)/installed
+$(PROVIDER)/installed: examples/sessions/requirements.txt
+	@$(PYTHON) -m venv --clear "$(PROVIDER)" && "$(PROVIDER)/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r $< \
+	  || { echo 'make: the provider could not be installed: it needs venv (Debian, Ubuntu: apt install python3-venv) and a Python package index' >&2; exit 1; }
+	@touch "$@"
+
 build: filter ## dist/claimgate.wasm (the filter) and dist/claimgate (the command line)
 	cargo build --profile native --locked --bin claimgate
 	$(call put,$(OUT)/native/claimgate,dist/claimgate)
@@ -72,7 +84,7 @@ filter: toolchain
 	$(PYTHON) envoy/trim.py $(OUT)/wasm32-wasip1/release/claimgate.wasm $(OUT)/claimgate.trimmed.wasm
 	$(call put,$(OUT)/claimgate.trimmed.wasm,dist/claimgate.wasm)
 
-test: build envoy limiter ## every test: units, the filter in a real Envoy, the documentation, the metrics in a real Prometheus
+test: build envoy limiter provider ## every test: units, the filter in a real Envoy, the documentation, the metrics in a real Prometheus
 	cargo build --profile native --locked --package claimgate-host-test --target wasm32-wasip1
 	$(WITH) CLAIMGATE_HOST_TEST="$(abspath $(OUT))/wasm32-wasip1/native/claimgate_host_test.wasm" \
 	  cargo test --profile native --locked
@@ -82,6 +94,7 @@ test: build envoy limiter ## every test: units, the filter in a real Envoy, the 
 	$(WITH) $(PYTHON) tests/docs/test_func_e.py
 	$(WITH) $(PYTHON) tests/observability/test_observability.py
 	$(WITH) $(PYTHON) tests/ratelimit/test_ratelimit.py
+	$(WITH) $(PYTHON) tests/sessions/test_sessions.py
 	$(WITH) $(PYTHON) tests/compose/test_compose.py
 	$(WITH) $(PYTHON) tests/dist/test_release.py
 
@@ -124,8 +137,8 @@ dist: filter ## dist/release: what a release is made of, the same bytes from the
 reproduce: $(if $(ONLY),$(ONLY),dist) ## builds the release once more, in another folder, and compares; ONLY=filter leaves out the command line
 	$(PYTHON) tests/dist/reproduce.py $(ONLY)
 
-clean: ## removes target/, dist/, .envoy/ and .prometheus/
-	rm -rf target dist .envoy .prometheus
+clean: ## removes target/, dist/, .envoy/, .prometheus/ and .chromium/
+	rm -rf target dist .envoy .prometheus .chromium
 
 # What the benchmark counts and loads with. Envoy has to be a binary there: valgrind does not follow func-e.
 measurers:

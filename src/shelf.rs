@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use std::cell::RefCell;
 use std::fmt::Debug;
+use std::rc::Rc;
 
 /// The shelf does not answer, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,15 @@ pub trait Shelf: Debug {
 #[derive(Debug, Default)]
 pub struct Memory(RefCell<HashMap<u32, (Vec<u8>, u32)>>);
 
+impl Memory {
+    /// Starts anew, as if nobody had written.
+    pub fn clear(&self) {
+        if let Ok(mut places) = self.0.try_borrow_mut() {
+            places.clear();
+        }
+    }
+}
+
 const IN_USE: Unavailable = Unavailable("the shelf is in use");
 
 impl Shelf for Memory {
@@ -44,5 +54,16 @@ impl Shelf for Memory {
         bytes.clone_into(held);
         *current = version.wrapping_add(1);
         Ok(true)
+    }
+}
+
+/// One that several have.
+impl<S: Shelf + ?Sized> Shelf for Rc<S> {
+    fn read(&self, place: u32) -> Result<(Vec<u8>, u32), Unavailable> {
+        (**self).read(place)
+    }
+
+    fn write(&self, place: u32, bytes: &[u8], version: u32) -> Result<bool, Unavailable> {
+        (**self).write(place, bytes, version)
     }
 }

@@ -115,9 +115,9 @@ class Client:
 
 
 class World(Client):
-    """The log service and Envoy before it, in a folder of their own. A context manager: leaving it ends both."""
+    """The log service, or another one, and Envoy before it, in a folder of their own. A context manager: leaving it ends both."""
 
-    def __init__(self, folder, key_set, port=0, admin_port=0):
+    def __init__(self, folder, key_set, port=0, admin_port=0, service=None):
         super().__init__()
         self.folder = folder
         self.policy_file = folder / "claimgate.yaml"
@@ -127,7 +127,7 @@ class World(Client):
         self.wanted = (port, admin_port)
         self.process = None
         self.admin_port = None
-        self.service = LogService(0)
+        self.service = service or LogService(0)
 
     def __enter__(self):
         threading.Thread(target=self.service.serve_forever, daemon=True).start()

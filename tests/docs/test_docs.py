@@ -37,7 +37,7 @@ OF_OTHERS = {
 CONFIGURATIONS = sorted({*(ROOT / "envoy").rglob("*.yaml"), *(ROOT / "examples").rglob("*.yaml")} - OF_OTHERS)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "examples").rglob("*.md"), ROOT / "docs" / "deploy.md"])
 EVERY_DOCUMENT = sorted({*DOCUMENTS, *(ROOT / "docs").rglob("*.md")})
-SECRETS = ("JWT_SECRET", "BATCH_SECRET")
+SECRETS = ("JWT_SECRET", "BATCH_SECRET", "OAUTH_SECRET")
 os.environ.update({variable: SECRET for variable in SECRETS})
 # Without what make would hand down to the makes that these tests start.
 OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")

@@ -1,7 +1,7 @@
 use super::exchange::{Answer, Candidate};
 use super::record::{Settled, Standing};
 use super::{Auth, Client, Due, OnRefused, Renewal, Renewals, Secret, Tokens};
-use crate::shelf::{Memory, Shelf, Unavailable};
+use crate::shelf::{Memory, Shelf};
 use crate::time::Timestamp;
 use crate::token::IssuerId;
 use crate::token::cookie::{Attributes, SameSite};
@@ -30,23 +30,12 @@ fn renewal() -> Renewal {
     }
 }
 
-/// A shelf that several renewals share.
-#[derive(Clone, Debug, Default)]
-struct Common(Rc<Memory>);
-
-impl Shelf for Common {
-    fn read(&self, place: u32) -> Result<(Vec<u8>, u32), Unavailable> {
-        self.0.read(place)
-    }
-
-    fn write(&self, place: u32, bytes: &[u8], version: u32) -> Result<bool, Unavailable> {
-        self.0.write(place, bytes, version)
-    }
-}
+/// A shelf that several workers share.
+type Common = Rc<Memory>;
 
 fn worker(shelf: &Common) -> Renewals {
     let mut renewals = Renewals::new(vec![Some(renewal()), None]);
-    renewals.open(Box::new(shelf.clone()));
+    renewals.open(Box::new(Rc::clone(shelf)));
     renewals
 }
 
@@ -129,7 +118,7 @@ fn nothing_on_the_shelf_is_in_clear_nor_opens_without_the_refresh_token() {
     let mut strange = renewal();
     strange.client.auth = Auth::Basic(Secret::new("another"));
     let mut strangers = Renewals::new(vec![Some(strange)]);
-    strangers.open(Box::new(shelf.clone()));
+    strangers.open(Box::new(Rc::clone(&shelf)));
     let theirs = due(&strangers, "the-refresh-token");
     assert_eq!(strangers.standing(&theirs, at(0)), Ok(Standing::Unknown));
     // What is changed does not open, whatever is changed, nor what is cut short.
