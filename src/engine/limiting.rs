@@ -30,13 +30,19 @@ impl Engine {
         }
         let Some(route) = self.routes.get(id.0) else { return Ok(()) };
         let found = match outcome.token {
-            Some(_) => extract::find(request, &route.carriers).ok().flatten(),
-            None => None,
+            Some(_) if self.limits.count_by_token(ids) => {
+                extract::find(request, &route.carriers).ok().flatten()
+            }
+            _ => None,
         };
         let token = found.as_ref().map(|found| &*found.token);
         let asked = self.asked(request, route, token, outcome, now);
         let standings = self.limits.take(ids, &asked).map_err(unavailable)?;
-        outcome.standings.extend(standings);
+        if outcome.standings.is_empty() {
+            outcome.standings = standings;
+        } else {
+            outcome.standings.extend(standings);
+        }
         self.refuse_over(outcome)
     }
 

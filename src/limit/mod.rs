@@ -178,6 +178,12 @@ impl Limits {
         self.refused.get(route.0).map(Vec::as_slice).unwrap_or_default()
     }
 
+    /// Whether one of these has to be told the token.
+    pub fn count_by_token(&self, ids: &[LimitId]) -> bool {
+        let by_token = |limit: &Limit| limit.by.contains(&Part::Token);
+        ids.iter().filter_map(|id| self.get(*id)).any(by_token)
+    }
+
     /// How many identities in force had to make room for others since this was last asked.
     pub fn take_evictions(&self) -> u32 {
         self.table.evictions.take()
@@ -189,6 +195,12 @@ impl Limits {
     /// # Errors
     /// [`Unavailable`] where the shelf is.
     pub fn take(&self, ids: &[LimitId], asked: &Asked<'_>) -> Result<Vec<Standing>, Unavailable> {
+        if let [id] = ids {
+            // The usual case, which every request pays for.
+            let Some(claim) = self.claim(*id, asked) else { return Ok(Vec::new()) };
+            let room = self.table.take_one(&claim, asked.now)?;
+            return Ok(vec![Standing { limit: *id, rate: claim.rate, room }]);
+        }
         let claims = self.claims(ids, asked);
         let refuses = |place: usize| {
             claims.get(place).and_then(|claim| self.get(claim.limit)).map(|limit| limit.mode)
@@ -210,20 +222,22 @@ impl Limits {
     }
 
     fn claims(&self, ids: &[LimitId], asked: &Asked<'_>) -> Vec<Claim> {
+        ids.iter().filter_map(|id| self.claim(*id, asked)).collect()
+    }
+
+    /// The part of a limit, if that applies.
+    fn claim(&self, id: LimitId, asked: &Asked<'_>) -> Option<Claim> {
         let applies = |limit: &&Limit| {
             limit.when.as_ref().is_none_or(|when| when.evaluate(&asked.context) != Truth::False)
         };
-        let claim = |id: &LimitId| {
-            let limit = self.get(*id).filter(applies)?;
-            let mut hasher = self.table.hasher();
-            limit.name.hash(&mut hasher);
-            for part in &limit.by {
-                part.identify(asked, &mut hasher);
-            }
-            let rate = limit.rates.of(asked.context.token);
-            Some(Claim { limit: *id, identity: hasher.finish(), rate })
-        };
-        ids.iter().filter_map(claim).collect()
+        let limit = self.get(id).filter(applies)?;
+        let mut hasher = self.table.hasher();
+        limit.name.hash(&mut hasher);
+        for part in &limit.by {
+            part.identify(asked, &mut hasher);
+        }
+        let rate = limit.rates.of(asked.context.token);
+        Some(Claim { limit: id, identity: hasher.finish(), rate })
     }
 }
 

@@ -14,7 +14,11 @@ const MAX_REFILL: Duration = Duration::from_secs(366 * 86_400);
 
 /// How many requests pass: `burst` at once, and then one each time that one more is refilled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate(Quota);
+pub struct Rate {
+    quota: Quota,
+    /// Until one more passes, in nanoseconds.
+    period: u64,
+}
 
 /// What is left of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,42 +49,40 @@ impl Rate {
             NonZeroU32::new(requests).zip(NonZeroU32::new(burst)).ok_or(NONE)?;
         // Rounded up, so that never more pass than is said.
         let nanos = per.as_nanos().div_ceil(u128::from(requests.get()));
-        let period = u64::try_from(nanos).map(Duration::from_nanos);
-        let period = period.map_err(|_| "longer than any clock counts")?;
-        if period.saturating_mul(burst.get()) > MAX_REFILL {
+        let period = u64::try_from(nanos).map_err(|_| "longer than any clock counts")?;
+        if Duration::from_nanos(period).saturating_mul(burst.get()) > MAX_REFILL {
             return Err("a full bucket takes more than a year to be refilled");
         }
-        let quota = Quota::with_period(period).ok_or("`per` is 0")?;
-        Ok(Self(quota.allow_burst(burst)))
+        let quota = Quota::with_period(Duration::from_nanos(period)).ok_or("`per` is 0")?;
+        Ok(Self { quota: quota.allow_burst(burst), period })
     }
 
     /// How many pass at once.
     pub fn burst(&self) -> u32 {
-        self.0.burst_size().get()
+        self.quota.burst_size().get()
     }
 
     /// How long an empty bucket takes to be full, in nanoseconds.
     pub fn refill(&self) -> u64 {
-        self.period().saturating_mul(self.burst().into())
+        self.period.saturating_mul(self.burst().into())
     }
 
     /// How long it takes until one more passes, in nanoseconds.
     pub fn period(&self) -> u64 {
-        // Held by `new`: a period is at most a year.
-        self.0.replenish_interval().as_nanos() as u64
+        self.period
     }
 
     /// Takes one out of a bucket that lacks `debt`, in nanoseconds of its refilling. What it lacks after that.
     pub fn take(&self, debt: u64) -> (Room, u64) {
         // A debt beyond the bucket's own is of a clock that was set back, or of another rate.
-        let debt = debt.min(self.refill());
+        let refill = self.refill();
+        let debt = debt.min(refill);
         let state = Debt(Cell::new(debt));
-        match Limiter::new(self.0, &state, Still).check() {
+        match Limiter::new(self.quota, &state, Still).check() {
             Ok(snapshot) => {
                 let left = snapshot.remaining_burst_capacity();
                 let debt = state.0.get();
-                let wait =
-                    if left > 0 { 0 } else { debt.saturating_sub(self.refill() - self.period()) };
+                let wait = if left > 0 { 0 } else { debt.saturating_sub(refill - self.period) };
                 (Room { left: Some(left), wait, refill: debt }, debt)
             }
             Err(not_until) => {

@@ -92,6 +92,12 @@ impl Table {
         Ok(claim.rate.take(read.place(claim).1.debt(now)).0)
     }
 
+    /// Takes a claim, if there is room.
+    pub fn take_one(&self, claim: &Claim, now: Timestamp) -> Result<Room, Unavailable> {
+        let read = self.read(claim)?;
+        self.pay(claim, read, now)
+    }
+
     /// Takes each claim; none where one has no room that `refuses`.
     pub fn take(
         &self,
@@ -99,10 +105,6 @@ impl Table {
         refuses: impl Fn(usize) -> bool,
         now: Timestamp,
     ) -> Result<Vec<Room>, Unavailable> {
-        if let [claim] = claims {
-            let read = self.read(claim)?;
-            return Ok(vec![self.pay(claim, read, now)?]);
-        }
         let reads = claims.iter().map(|claim| self.read(claim)).collect::<Result<Vec<_>, _>>()?;
         let room =
             |(claim, read): (&Claim, &Read)| claim.rate.take(read.place(claim).1.debt(now)).0;

@@ -249,8 +249,8 @@ class Answers(unittest.TestCase):
             with self.subTest(title):
                 if not self.ask(expression):
                     empty.add(title)
-        # No key set is fetched here; the keys stand in the configuration.
-        self.assertEqual(empty, {"Age of key sets"})
+        # No key set is fetched here, the keys stand in the configuration; and it has no limits.
+        self.assertEqual(empty, {"Age of key sets", "Past a limit", "Limits: identities that took over a debt"})
 
     def test_prometheus_answers_what_the_documents_ask(self):
         said = [text for language, text, _ in blocks(EXAMPLE / "README.md") if language == "promql"]
@@ -299,7 +299,7 @@ class Dashboard(unittest.TestCase):
                     self.assertEqual(target["datasource"], source)
                     self.assertNotEqual(target["instant"], target["range"])
         titles = " ".join(panel["title"] for panel in DASHBOARD["panels"])
-        for word in ("outcome", "Endpoint used most", "Invalid tokens today", "code", "issuer and key", "cache", "Verification time", "Age of key sets", "wait", "Shadow and candidate", "Audit records", "Configurations loaded"):
+        for word in ("outcome", "Endpoint used most", "Invalid tokens today", "code", "issuer and key", "cache", "Verification time", "Age of key sets", "wait", "Shadow and candidate", "Audit records", "Configurations loaded", "Past a limit"):
             self.assertIn(word, titles)
 
     def test_labels_that_are_asked_for_are_documented_and_so_are_their_values(self):
