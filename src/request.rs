@@ -124,7 +124,7 @@ pub fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// The pairs of one `Cookie` value, white space and surrounding quotes removed.
 pub fn cookie_pairs(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    value.split(|byte| *byte == b';').filter_map(|pair| {
+    split(value, b';').filter_map(|pair| {
         let (name, value) = split_once(pair, b'=')?;
         let value = value.trim_ascii();
         let unquoted = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
@@ -139,6 +139,20 @@ pub fn form_decode(raw: &[u8]) -> Option<Cow<'_, str>> {
     }
     let spaced: Vec<u8> = raw.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     String::from_utf8(percent_decode(&spaced).collect()).ok().map(Cow::Owned)
+}
+
+/// Splits at every such byte, which belongs to no part. Many bytes at once are looked at: cookies are long.
+pub fn split(bytes: &[u8], at: u8) -> impl Iterator<Item = &[u8]> + Clone {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let part = rest?;
+        let (part, after) = match split_once(part, at) {
+            Some((part, after)) => (part, Some(after)),
+            None => (part, None),
+        };
+        rest = after;
+        Some(part)
+    })
 }
 
 /// Splits at the first such byte, which belongs to neither part.

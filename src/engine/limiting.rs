@@ -1,7 +1,7 @@
 //! Limits: requests that all else lets pass, and guesses.
 
 use super::{Engine, Outcome};
-use crate::limit::{Asked, Limit, LimitId, Standing};
+use crate::limit::{Asked, Limit, LimitId, Standing, Standings};
 use crate::policy::condition::Context;
 use crate::policy::route::{Mode, Route};
 use crate::policy::template::{Bindings, Captured};
@@ -54,7 +54,7 @@ impl Engine {
         ids: &[LimitId],
         now: Timestamp,
         outcome: &Outcome<'_>,
-    ) -> Result<Vec<Standing>, Refusal> {
+    ) -> Result<Standings, Refusal> {
         let asked = self.asked(request, route, None, outcome, now);
         let mut standings = self.limits.peek(ids, &asked).map_err(unavailable)?;
         standings.retain(|standing| !standing.room.passes());

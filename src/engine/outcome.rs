@@ -2,7 +2,7 @@
 
 use super::Renewing;
 use crate::audit::Verdict;
-use crate::limit::Standing;
+use crate::limit::Standings;
 use crate::policy::RouteId;
 use crate::policy::route::Mode;
 use crate::response::{Code, Preflight, Refusal};
@@ -70,7 +70,7 @@ pub struct Outcome<'a> {
     /// What the candidate would decide, where that is something else.
     pub difference: Option<Difference>,
     /// How the limits stand that were asked.
-    pub standings: Vec<Standing>,
+    pub standings: Standings,
     /// Whether the request may wait.
     pub(super) patient: bool,
     /// Whether this is what a candidate decides, so that nothing is counted.
@@ -126,7 +126,7 @@ impl Outcome<'_> {
             host: None,
             preflight: None,
             difference: None,
-            standings: Vec::new(),
+            standings: Standings::new(),
             renewing: None,
             patient,
             on_trial: false,

@@ -316,7 +316,7 @@ pub fn set_property(name: &str, value: &str) -> Result<(), Denied> {
 }
 
 /// What workers share under a name, and its version. Nothing, of version 0, where there is none yet.
-pub fn shared(name: &str) -> Result<(Vec<u8>, u32), Denied> {
+pub fn shared(name: &[u8]) -> Result<(Vec<u8>, u32), Denied> {
     const NOT_FOUND: u32 = 1;
     let (mut data, mut size, mut version) = (null_mut(), 0, 0);
     // SAFETY: the host reads the name, and writes a pointer, a length and a word, within the call.
@@ -331,7 +331,7 @@ pub fn shared(name: &str) -> Result<(Vec<u8>, u32), Denied> {
 
 /// Replaces what workers share under a name. False where another worker did so since that version; version 0 replaces
 /// whatever is there.
-pub fn share(name: &str, value: &[u8], version: u32) -> Result<bool, Denied> {
+pub fn share(name: &[u8], value: &[u8], version: u32) -> Result<bool, Denied> {
     const MISMATCH: u32 = 8;
     // SAFETY: the host reads both within the call.
     let status = unsafe {

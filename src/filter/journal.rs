@@ -219,12 +219,12 @@ impl Journal {
     fn share<T>(&self, now: Timestamp, change: impl Fn(&mut Table) -> T) -> Option<T> {
         let heads = self.heads.as_ref()?;
         for _ in 0..TRIES {
-            let shared = host::shared(heads.name()).and_then(|(bytes, version)| {
+            let shared = host::shared(heads.name().as_bytes()).and_then(|(bytes, version)| {
                 let before = heads.read(&bytes, now);
                 let mut table = before.clone();
                 let result = change(&mut table);
-                let written =
-                    table == before || host::share(heads.name(), &heads.write(&table), version)?;
+                let written = table == before
+                    || host::share(heads.name().as_bytes(), &heads.write(&table), version)?;
                 Ok(written.then_some(result))
             });
             match shared {

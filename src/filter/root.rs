@@ -389,7 +389,7 @@ impl Root {
                 host::random(&mut [0; 24])?;
                 let shelf = Shared::new(&format!("renewals {name}"));
                 // Whether it can be read and written.
-                host::share(&shelf.probe(), &[], 0)?;
+                host::share(&shelf.name(Shared::PROBE), &[], 0)?;
                 renewals.open(Box::new(shelf));
             }
         }

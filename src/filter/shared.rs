@@ -4,33 +4,40 @@ use super::host::{self, Denied};
 use crate::limit::{BUCKET, Limits};
 use crate::shelf::{Shelf, Unavailable};
 use crate::token::signature::short_digest;
-use std::fmt::Write;
 
 /// A version that writes where nothing is yet, and nowhere else: the host's own begin at 1 and count on.
 const INSERT: u32 = u32::MAX;
 
+/// How many digits of a digest its names begin with.
+const PREFIX: usize = 11;
+/// The length of a name. The host allocates nothing for one of 15 bytes.
+const NAME: usize = PREFIX + 4;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Shared {
-    prefix: String,
+    prefix: [u8; PREFIX],
 }
 
 impl Shared {
-    /// The shelf of this `owner`, which other plugins of the process have no name for.
+    /// A place that nobody uses, for a look whether the host lets anything be shared.
+    pub const PROBE: u32 = (1 << 24) - 1;
+
+    /// The shelf of this `owner`, which other plugins of the process have no name for. It has 2^24 places.
     pub fn new(owner: &str) -> Self {
-        Self { prefix: format!("{}.", short_digest(owner.as_bytes())) }
+        let digest = short_digest(owner.as_bytes());
+        Self { prefix: digest.as_bytes().first_chunk().copied().unwrap_or([b'-'; PREFIX]) }
     }
 
-    /// A name that holds nothing.
-    pub fn probe(&self) -> String {
-        self.name(u32::MAX)
-    }
-
-    fn name(&self, place: u32) -> String {
-        let mut name = String::with_capacity(self.prefix.len() + 8);
-        name.push_str(&self.prefix);
-        // Writing to a string cannot fail.
-        let _ = write!(name, "{place}");
+    /// The name of a place.
+    pub fn name(&self, place: u32) -> [u8; NAME] {
+        let mut name = [b'0'; NAME];
+        let (prefix, number) = name.split_at_mut(PREFIX);
+        prefix.copy_from_slice(&self.prefix);
+        for (at, character) in number.iter_mut().enumerate() {
+            // Six bits each, as characters that follow one another.
+            *character = b'0' + (place >> (6 * at) & 63) as u8;
+        }
         name
     }
 }

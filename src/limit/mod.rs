@@ -22,6 +22,7 @@ use crate::time::Timestamp;
 use crate::token::VerifiedToken;
 use crate::token::claims::ClaimPath;
 use serde_json::Value;
+use smallvec::SmallVec;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use table::{Claim, Table};
@@ -112,6 +113,9 @@ pub struct Standing {
     pub room: Room,
 }
 
+/// How several stand; mostly it is one.
+pub type Standings = SmallVec<[Standing; 1]>;
+
 /// All limits, and what is counted by them.
 #[derive(Debug)]
 pub struct Limits {
@@ -194,12 +198,12 @@ impl Limits {
     ///
     /// # Errors
     /// [`Unavailable`] where the shelf is.
-    pub fn take(&self, ids: &[LimitId], asked: &Asked<'_>) -> Result<Vec<Standing>, Unavailable> {
+    pub fn take(&self, ids: &[LimitId], asked: &Asked<'_>) -> Result<Standings, Unavailable> {
         if let [id] = ids {
             // The usual case, which every request pays for.
-            let Some(claim) = self.claim(*id, asked) else { return Ok(Vec::new()) };
+            let Some(claim) = self.claim(*id, asked) else { return Ok(Standings::new()) };
             let room = self.table.take_one(&claim, asked.now)?;
-            return Ok(vec![Standing { limit: *id, rate: claim.rate, room }]);
+            return Ok(Standings::from_elem(Standing { limit: *id, rate: claim.rate, room }, 1));
         }
         let claims = self.claims(ids, asked);
         let refuses = |place: usize| {
@@ -214,7 +218,7 @@ impl Limits {
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn peek(&self, ids: &[LimitId], asked: &Asked<'_>) -> Result<Vec<Standing>, Unavailable> {
+    pub fn peek(&self, ids: &[LimitId], asked: &Asked<'_>) -> Result<Standings, Unavailable> {
         let claims = self.claims(ids, asked);
         let rooms = claims.iter().map(|claim| self.table.peek(claim, asked.now));
         let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
@@ -241,7 +245,7 @@ impl Limits {
     }
 }
 
-fn standings(claims: &[Claim], rooms: Vec<Room>) -> Vec<Standing> {
+fn standings(claims: &[Claim], rooms: Vec<Room>) -> Standings {
     let standing = |(claim, room): (&Claim, Room)| {
         let Claim { limit, rate, .. } = *claim;
         Standing { limit, rate, room }

@@ -1,7 +1,9 @@
 //! Where the token is, that there is one only, and how it leaves the request.
 
 use super::{Error, IssuerId, cookie};
-use crate::request::{Request, cookie_pairs, form_decode, parameters, split_once, split_query};
+use crate::request::{
+    Request, cookie_pairs, form_decode, parameters, split, split_once, split_query,
+};
 use std::borrow::Cow;
 
 /// A place that carries tokens.
@@ -225,7 +227,7 @@ fn without_cookies<'s>(
     let pairs = || {
         request
             .values("cookie")
-            .flat_map(|value| value.split(|byte| *byte == b';'))
+            .flat_map(|value| split(value, b';'))
             .map(<[u8]>::trim_ascii)
             .filter(|pair| !pair.is_empty())
     };

@@ -51,7 +51,8 @@ impl Counter {
             let begun = Instant::now();
             let start = sent;
             while sent < start + limit && begun.elapsed() < time {
-                let (status, body) = connection.get(&row.path, Some(row.tokens.of(sent))).unwrap();
+                let header = row.policy.header(row.tokens.of(sent));
+                let (status, body) = connection.get(&row.path, Some(&header)).unwrap();
                 assert_eq!(status, row.status, "row {}: {body}", row.name);
                 sent += 1;
             }

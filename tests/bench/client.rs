@@ -20,13 +20,13 @@ impl Connection {
         Ok(Connection { stream })
     }
 
-    /// The status and the body of the answer to a GET.
-    pub fn get(&mut self, path: &str, token: Option<&str>) -> Result<(u16, String), String> {
-        let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n"));
+    /// The status and the body of the answer to a GET, with a further header.
+    pub fn get(&mut self, path: &str, header: Option<&str>) -> Result<(u16, String), String> {
+        let header = header.map(|header| format!("{header}\r\n"));
         // In one write, so that Envoy wakes up once for it.
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: api.example.com\r\nuser-agent: bench\r\naccept: */*\r\n{}\r\n",
-            authorization.unwrap_or_default(),
+            header.unwrap_or_default(),
         );
         self.stream.write_all(request.as_bytes()).map_err(|error| format!("write: {error}"))?;
         let mut reader = Reader { stream: &mut self.stream, buffer: Vec::new() };

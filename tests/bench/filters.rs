@@ -26,6 +26,8 @@ pub struct Policy {
     pub revoked: usize,
     /// Whether a limit counts the requests of each subject.
     pub limited: bool,
+    /// Whether the token comes in a cookie, beside one with a refresh token; and then whether sessions are renewed.
+    pub session: Option<bool>,
 }
 
 impl Policy {
@@ -40,6 +42,17 @@ impl Policy {
             integrity: false,
             revoked: 0,
             limited: false,
+            session: None,
+        }
+    }
+
+    /// The header that carries a token.
+    pub fn header(&self, token: &str) -> String {
+        match self.session {
+            None => format!("authorization: Bearer {token}"),
+            Some(_) => format!(
+                "cookie: theme=dark; session={token}; session_refresh=kJ3mQ9vT7xW2bN5cR8yL4pZ6"
+            ),
         }
     }
 
@@ -152,6 +165,16 @@ impl Policy {
         if self.revoked > 0 {
             let ids: Vec<String> = (0..self.revoked).map(|id| format!("{id:022}")).collect();
             config["issuers"]["idp"]["revocation"] = json!({"tokens": ids});
+        }
+        if let Some(renewed) = self.session {
+            let idp = &mut config["issuers"]["idp"];
+            idp["token_from"] = json!([{"cookie": "session"}]);
+            if renewed {
+                idp["renew"] = json!({
+                    "cluster": "none", "url": "https://idp.example.com/token", "client": {"id": "bench"},
+                    "refresh_cookie": "session_refresh",
+                });
+            }
         }
         if self.limited {
             // More than any machine sends: what is measured is the counting.

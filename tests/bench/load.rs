@@ -79,7 +79,8 @@ pub fn starts(claimgate: &Path) -> Vec<Start> {
             let envoy = Envoy::start("start", &config, &[]);
             let mut connection = Connection::open(envoy.address(&listener)).unwrap();
             let mut ask = || {
-                let (status, body) = connection.get(&policy.path(), Some(&token)).unwrap();
+                let (status, body) =
+                    connection.get(&policy.path(), Some(&policy.header(&token))).unwrap();
                 assert_eq!(status, 200, "{name}: {body}");
             };
             ask();

@@ -18,7 +18,7 @@ pub(super) const NEEDED: [&str; 27] = [
     "proxy_on_request_headers",
     "proxy_on_request_body",
     "proxy_on_request_trailers",
-    "proxy_on_log",
+    "proxy_on_response_headers",
     "proxy_on_delete",
     "proxy_log",
     "proxy_get_log_level",
@@ -39,15 +39,29 @@ pub(super) const NEEDED: [&str; 27] = [
     "proxy_record_metric",
 ];
 
+/// What it needs besides where workers share what they count, or what they renewed.
+pub(super) const SHARED: [&str; 2] = ["proxy_get_shared_data", "proxy_set_shared_data"];
+
 /// What is wrong with the plugin, whatever its configuration.
 pub fn judge(plugin: &Plugin<'_>) -> Vec<Note> {
     match plugin.runner {
         Runner::None | Runner::Istio { .. } | Runner::EnvoyGateway(_) => Vec::new(),
-        Runner::Envoy(settings) => envoy(settings, &plugin.place),
+        Runner::Envoy(settings) => envoy(
+            settings,
+            shares(plugin.configuration.as_ref().unwrap_or(&Value::Null)),
+            &plugin.place,
+        ),
     }
 }
 
-fn envoy(settings: &Value, place: &Place) -> Vec<Note> {
+/// Whether its workers count, or renew, together.
+fn shares(configuration: &Value) -> bool {
+    let renews = |issuer: &Value| issuer.get("renew").is_some();
+    let issuers = configuration.get("issuers").and_then(Value::as_object);
+    configuration.get("limits").is_some() || issuers.is_some_and(|all| all.values().any(renews))
+}
+
+fn envoy(settings: &Value, shares: bool, place: &Place) -> Vec<Note> {
     let mut notes = Vec::new();
     // Its number is 3 in the enumeration.
     let open = |policy: &&Value| **policy == "FAIL_OPEN" || **policy == 3;
@@ -77,8 +91,10 @@ fn envoy(settings: &Value, place: &Place) -> Vec<Note> {
         allowed.filter(|allowed| **allowed != Value::Object(Default::default()))
     {
         let place = place.key("capability_restriction_config").key("allowed_capabilities");
+        let shared = SHARED.iter().filter(|_| shares);
         let missing: Vec<String> = NEEDED
             .iter()
+            .chain(shared)
             .filter(|name| !allowed.contains_key(**name))
             .map(|name| format!("`{name}`"))
             .collect();
@@ -160,7 +176,7 @@ mod tests {
         let called: Vec<String> = called.collect();
         assert!(called.len() > 15, "{called:?}");
         for name in called {
-            let optional = name == "proxy_call_foreign_function" || name.contains("shared_data");
+            let optional = name == "proxy_call_foreign_function" || SHARED.contains(&name.as_str());
             assert_ne!(NEEDED.contains(&name.as_str()), optional, "{name}");
         }
         let trim = include_str!("../../../../envoy/trim.py");

@@ -129,6 +129,7 @@ fn an_envoy_around_the_filter() {
         (p("capability_restriction_config"), json!({"allowed_capabilities": allowed()}), ""),
         (p("capability_restriction_config"), without("proxy_on_request_headers"), "error allowed_capabilities: without `proxy_on_request_headers`"),
         (p("capability_restriction_config"), without("proxy_log"), "error allowed_capabilities: the filter needs these too: `proxy_log`"),
+        (p("capability_restriction_config"), without("proxy_on_response_headers"), "error allowed_capabilities: the filter needs these too: `proxy_on_response_headers`"),
         (p("configuration"), json!(null), "error config.configuration: missing"),
         (p("configuration/value/routes/0/paths"), json!([]), "error config.configuration: routes[0].paths: an empty list"),
         (f("disabled"), json!(true), "error http_filters[0].disabled: "),
