@@ -116,8 +116,8 @@ impl Table {
             paid.push(self.pay(claim, read, now)?);
             if refused(&paid) {
                 // Another worker was faster; what was paid so far is for a request that does not pass.
-                let passed = claims.iter().zip(&paid).filter(|(_, room)| room.passes());
-                passed.map(|(claim, _)| self.give_back(claim)).collect::<Result<(), _>>()?;
+                let mut passed = claims.iter().zip(&paid).filter(|(_, room)| room.passes());
+                passed.try_for_each(|(claim, _)| self.give_back(claim))?;
                 let rest = rooms.get(paid.len()..).unwrap_or_default();
                 paid.extend_from_slice(rest);
                 break;
