@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Policies of which `check` warns, with a part of the warning, and why it is meant to.
-const WARNED: [(&str, &str, &str); 1] = [(
-    "office.yaml",
-    "use_remote_address",
-    "that setting is Envoy's, and the file holds the filter's alone",
-)];
+const WARNED: [(&str, &str, &str); 2] = [
+    (
+        "limits.yaml",
+        "use_remote_address",
+        "that setting is Envoy's, and the file holds the filter's alone",
+    ),
+    ("office.yaml", "use_remote_address", "the same"),
+];
 
 /// There is nothing to hold where the files are not found.
 const AT_LEAST: usize = 14;

@@ -140,6 +140,7 @@ fn full() -> (Value, Vec<(&'static str, &'static str)>) {
         ("Integrity", "/audit/integrity"),
         ("Limit", "/limits/0"),
         ("PathSafety", "/path_safety"),
+        ("Responses", "/responses"),
         ("Cors", "/responses/cors"),
         ("Body", "/responses/body/no_route"),
     ];

@@ -23,7 +23,10 @@ fn files(folder: &str, end: &str) -> Vec<PathBuf> {
 fn configurations(value: &Value, place: &Place, found: &mut Vec<(Place, Value)>) {
     match value {
         Value::Object(members)
-            if members.contains_key("routes") && !members.contains_key("domains") =>
+            if members.contains_key("routes")
+                && !members.contains_key("domains")
+                // A limit names its routes.
+                && !members.contains_key("by") =>
         {
             found.push((place.clone(), value.clone()));
         }
