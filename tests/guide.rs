@@ -12,11 +12,7 @@ const WARNED: [(&str, &str, &str); 2] = [
         "use_remote_address",
         "that setting is Envoy's, and the file holds the filter's alone",
     ),
-    (
-        "office.yaml",
-        "use_remote_address",
-        "that setting is Envoy's, and the file holds the filter's alone",
-    ),
+    ("office.yaml", "use_remote_address", "the same"),
 ];
 
 /// There is nothing to hold where the files are not found.

@@ -113,6 +113,10 @@ impl Table {
             rooms.iter().enumerate().any(|(at, room)| !room.passes() && refuses(at))
         };
         if refused(&rooms) {
+            let over = claims.iter().zip(reads).zip(&rooms).filter(|(_, room)| !room.passes());
+            for ((claim, read), _) in over {
+                self.set_right(claim, read, now)?;
+            }
             return Ok(rooms);
         }
         let mut paid = Vec::with_capacity(claims.len());
@@ -120,8 +124,8 @@ impl Table {
             paid.push(self.pay(claim, read, now)?);
             if refused(&paid) {
                 // Another worker was faster; what was paid so far is for a request that does not pass.
-                let passed = claims.iter().zip(&paid).filter(|(_, room)| room.passes());
-                passed.map(|(claim, _)| self.give_back(claim)).collect::<Result<(), _>>()?;
+                let mut passed = claims.iter().zip(&paid).filter(|(_, room)| room.passes());
+                passed.try_for_each(|(claim, _)| self.give_back(claim))?;
                 let rest = rooms.get(paid.len()..).unwrap_or_default();
                 paid.extend_from_slice(rest);
                 break;
@@ -136,9 +140,7 @@ impl Table {
             let (place, entry) = read.place(claim);
             let debt = entry.debt(now);
             let (room, debt_after) = claim.rate.take(debt);
-            // Without this a clock that was set back would refuse until it is where it was.
-            let lost = debt.saturating_sub(claim.rate.refill()) > CLOCKS_APART;
-            if !room.passes() && !lost {
+            if !room.passes() && !is_lost(claim, debt) {
                 return Ok(room);
             }
             let paid = now.as_nanos().saturating_add(debt_after);
@@ -152,6 +154,24 @@ impl Table {
             read = self.read(claim)?;
         }
         Err(Unavailable("too many workers write the same part of the shelf"))
+    }
+
+    /// Writes what is left of a debt that is lost, of a claim that takes nothing.
+    fn set_right(&self, claim: &Claim, mut read: Read, now: Timestamp) -> Result<(), Unavailable> {
+        for _ in 0..TRIES {
+            let (place, entry) = read.place(claim);
+            if !is_lost(claim, entry.debt(now)) {
+                return Ok(());
+            }
+            let paid = now.as_nanos().saturating_add(claim.rate.refill());
+            read.put(place, Entry { identity: claim.identity, paid });
+            if self.ledger.write(self.bucket(claim), &read.bytes, read.version)? {
+                return Ok(());
+            }
+            // Another limit of the same request may have its place in the same bucket.
+            read = self.read(claim)?;
+        }
+        Ok(())
     }
 
     fn give_back(&self, claim: &Claim) -> Result<(), Unavailable> {
@@ -179,6 +199,11 @@ impl Table {
     fn bucket(&self, claim: &Claim) -> u32 {
         (claim.identity >> 32) as u32 & (self.buckets - 1)
     }
+}
+
+/// Whether a debt is more than its bucket ever owes. If it stayed, a clock that was set back would refuse until it is where it was.
+fn is_lost(claim: &Claim, debt: u64) -> bool {
+    debt.saturating_sub(claim.rate.refill()) > CLOCKS_APART
 }
 
 /// An identity, and the moment up to which its requests are paid for, in nanoseconds since the Unix epoch. All zeros is a

@@ -24,8 +24,8 @@ fn configurations(value: &Value, place: &Place, found: &mut Vec<(Place, Value)>)
     match value {
         Value::Object(members)
             if members.contains_key("routes")
-                // Neither Envoy's own, nor a limit.
                 && !members.contains_key("domains")
+                // A limit names its routes.
                 && !members.contains_key("by") =>
         {
             found.push((place.clone(), value.clone()));
