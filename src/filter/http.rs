@@ -39,8 +39,8 @@ impl Pending {
     }
 
     /// Decides on its request again; the host has to be acting for its stream.
-    pub fn retry(&self, gate: &Gate, may_wait: bool) -> Step {
-        let step = step(gate, self.context, self.body, may_wait);
+    pub fn retry(&self, gate: &Gate, may_wait: bool, since: Timestamp) -> Step {
+        let step = step(gate, self.context, self.body, may_wait, Some(since));
         self.waits.set(step == Step::Wait);
         step
     }
@@ -131,7 +131,7 @@ impl Context for Http {}
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, ended: bool) -> Action {
-        match step(&self.gate, self.context, !ended, self.gate.waiting.has_room()) {
+        match step(&self.gate, self.context, !ended, self.gate.waiting.has_room(), None) {
             Step::Pass => Action::Continue,
             Step::Answered => Action::Pause,
             Step::Wait => {
@@ -174,15 +174,21 @@ impl HttpContext for Http {
 }
 
 /// Decides on the request of the stream that the host is acting for, and carries that out. Whatever is
-/// decided leaves the draft of a record, if it is to have one.
-fn step(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Step {
-    decide(gate, context, body, may_wait).unwrap_or_else(|why| {
+/// decided leaves the draft of a record, if it is to have one. `since` is when it began to wait, if it has.
+fn step(gate: &Gate, context: u32, body: bool, may_wait: bool, since: Option<Timestamp>) -> Step {
+    decide(gate, context, body, may_wait, since).unwrap_or_else(|why| {
         refuse(gate, context, &why);
         Step::Answered
     })
 }
 
-fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step, Fault> {
+fn decide(
+    gate: &Gate,
+    context: u32,
+    body: bool,
+    may_wait: bool,
+    since: Option<Timestamp>,
+) -> Result<Step, Fault> {
     let engine = gate.serving().ok_or(CLOSED)?;
     let now = host::now()?;
     let map = host::header_map(Map::RequestHeaders)?;
@@ -198,6 +204,12 @@ fn decide(gate: &Gate, context: u32, body: bool, may_wait: bool) -> Result<Step,
             gate.renewing.push(gate, due);
         }
         return Ok(Step::Wait);
+    }
+    if let (Some(since), Some(_)) = (since, &outcome.renewing)
+        && outcome.refusal.as_ref().is_some_and(|refusal| refusal.code == Code::TokenExpired)
+    {
+        // Nobody is refused for having waited in vain.
+        outcome = engine.decide_at_last(&request, since);
     }
     let answer = engine.answer(&request, &outcome);
     let note = engine.note(&outcome);

@@ -66,7 +66,7 @@ impl Waiting {
                 gate.tell(&denied);
                 continue;
             }
-            match waiter.pending.retry(gate, may_wait) {
+            match waiter.pending.retry(gate, may_wait, waiter.since) {
                 Step::Wait => self.push(waiter.context, waiter.pending, waiter.since),
                 Step::Pass => {
                     if let Err(denied) = host::continue_request() {

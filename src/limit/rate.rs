@@ -72,6 +72,13 @@ impl Rate {
         self.period
     }
 
+    /// How a bucket stands that the last request took nothing of after all.
+    pub fn untaken(&self, room: Room) -> Room {
+        let Some(left) = room.left else { return room };
+        let left = left.saturating_add(1).min(self.burst());
+        Room { left: Some(left), wait: 0, refill: room.refill.saturating_sub(self.period) }
+    }
+
     /// Takes one out of a bucket that lacks `debt`, in nanoseconds of its refilling. What it lacks after that.
     pub fn take(&self, debt: u64) -> (Room, u64) {
         // A debt beyond the bucket's own is of a clock that was set back, or of another rate.

@@ -117,7 +117,7 @@ impl Table {
             for ((claim, read), _) in over {
                 self.set_right(claim, read, now)?;
             }
-            return Ok(rooms);
+            return Ok(untaken(claims, rooms));
         }
         let mut paid = Vec::with_capacity(claims.len());
         for (claim, read) in claims.iter().zip(reads) {
@@ -128,7 +128,7 @@ impl Table {
                 passed.try_for_each(|(claim, _)| self.give_back(claim))?;
                 let rest = rooms.get(paid.len()..).unwrap_or_default();
                 paid.extend_from_slice(rest);
-                break;
+                return Ok(untaken(claims, paid));
             }
         }
         Ok(paid)
@@ -165,7 +165,7 @@ impl Table {
             }
             let paid = now.as_nanos().saturating_add(claim.rate.refill());
             read.put(place, Entry { identity: claim.identity, paid });
-            if self.ledger.write(self.bucket(claim), &read.bytes, read.version)? {
+            if self.shelf.write(self.bucket(claim), &read.bytes, read.version)? {
                 return Ok(());
             }
             // Another limit of the same request may have its place in the same bucket.
@@ -204,6 +204,14 @@ impl Table {
 /// Whether a debt is more than its bucket ever owes. If it stayed, a clock that was set back would refuse until it is where it was.
 fn is_lost(claim: &Claim, debt: u64) -> bool {
     debt.saturating_sub(claim.rate.refill()) > CLOCKS_APART
+}
+
+/// How claims stand of which none was taken in the end.
+fn untaken(claims: &[Claim], mut rooms: Vec<Room>) -> Vec<Room> {
+    for (claim, room) in claims.iter().zip(&mut rooms) {
+        *room = claim.rate.untaken(*room);
+    }
+    rooms
 }
 
 /// An identity, and the moment up to which its requests are paid for, in nanoseconds since the Unix epoch. All zeros is a

@@ -195,6 +195,10 @@ fn a_request_takes_of_every_limit_or_of_none() {
     assert_eq!(passed, 3);
     let left = table.peek(&wide, Timestamp::from_nanos(START)).unwrap().left;
     assert_eq!(left, Some(6), "ten, less three, less the one that it asks for");
+    // Of a request that is refused nothing is taken, and nothing told.
+    let refused = table.take(&[wide, narrow], |_| true, Timestamp::from_nanos(START)).unwrap();
+    assert_eq!((refused[0].left, refused[1].left), (Some(7), None));
+    assert_eq!(refused[0].refill, 3 * 3600 * SECOND);
     // Nor where another worker takes the last one in between.
     for seed in 0..100 {
         let others = Others::default();

@@ -239,6 +239,21 @@ fn a_provider_that_fails_takes_nothing_away() {
 }
 
 #[test]
+fn nobody_is_refused_for_having_waited_in_vain() {
+    let endpoint = TokenEndpoint::start();
+    endpoint.instead(Some(Answer::Stall));
+    let strict = json!({"issuers": {"corp": {"clock_skew": "0s"}}});
+    let config = changed(configuration(json!({"timeout": "3s", "early": "2s"})), strict);
+    let proxy = Proxy::start(setup(&endpoint, json!({})).with_config(config));
+    let token = left(1).with("iat", now() - 600).sign(&P256);
+    let exchange = proxy.send(with(&token, &endpoint.log_in("alice")));
+    exchange.allowed();
+    assert_eq!(exchange.audit()["claimgate.renewal"], "failed");
+    // It is not valid any more for who comes now.
+    proxy.send(with(&token, &endpoint.log_in("alice"))).refused("token_expired");
+}
+
+#[test]
 fn a_refused_refresh_token_is_not_tried_again() {
     for (on_refused, cleared) in [("keep", false), ("clear", true)] {
         let endpoint = TokenEndpoint::start();

@@ -78,16 +78,22 @@ fn issuer_advice(issuer: &raw::Issuer, place: &Place, warnings: &mut Vec<Warning
     if skew.is_some_and(|skew| skew > Duration::from_secs(300)) {
         warn("clock_skew", "every token lives longer by more than five minutes: let clocks be set");
     }
-    for (index, source) in issuer.keys.iter().enumerate() {
-        let place = place.key("keys").index(index);
-        let url = source.remote.as_ref().and_then(|remote| remote.url.as_deref());
+    let mut plain = |place: Place, url: Option<&String>, what: &str| {
         if url.is_some_and(|url| url.starts_with("http://")) {
-            warnings.push(place.key("remote").key("url").warning(
-                "plain text: whoever is on the way can put its own keys in, unless the cluster speaks \
-                 TLS",
-            ));
+            warnings.push(place.key("url").warning(format!(
+                "plain text: whoever is on the way can {what}, unless the cluster speaks TLS"
+            )));
         }
+    };
+    for (index, source) in issuer.keys.iter().enumerate() {
+        let url = source.remote.as_ref().and_then(|remote| remote.url.as_ref());
+        plain(place.key("keys").index(index).key("remote"), url, "put its own keys in");
     }
+    let list = issuer.revocation.as_ref().and_then(|lists| lists.remote.as_ref());
+    let list = list.and_then(|remote| remote.url.as_ref());
+    plain(place.key("revocation").key("remote"), list, "take back what it likes, or nothing");
+    let renewal = issuer.renew.as_ref().and_then(|renew| renew.url.as_ref());
+    plain(place.key("renew"), renewal, "read refresh tokens and the client's secret");
     for (index, from) in issuer.token_from.iter().flatten().enumerate() {
         if from.query.is_some() {
             let place = place.key("token_from").index(index).key("query");
@@ -298,6 +304,9 @@ mod tests {
             (json!({"issuer": {"clock_skew": "6m"}}), "issuers.a.clock_skew: "),
             (json!({"issuer": {"keys": [{"remote": {"url": "http://x"}}]}}), "issuers.a.keys[0].remote.url: plain text"),
             (json!({"issuer": {"keys": [{"remote": {"url": "https://x"}}]}}), ""),
+            (json!({"issuer": {"renew": {"url": "http://x"}}}), "issuers.a.renew.url: plain text"),
+            (json!({"issuer": {"renew": {"url": "https://x"}}}), ""),
+            (json!({"issuer": {"revocation": {"remote": {"url": "http://x"}}}}), "issuers.a.revocation.remote.url: plain text"),
             (json!({"issuer": {"token_from": [{"query": "t"}]}}), "issuers.a.token_from[0].query: "),
             (json!({"path_safety": {"encoded_slash": "allow"}}), "path_safety.encoded_slash: "),
             (json!({"path_safety": {"encoded_slash": "refuse"}}), ""),
