@@ -250,7 +250,7 @@ class Answers(unittest.TestCase):
                 if not self.ask(expression):
                     empty.add(title)
         # No key set is fetched here, the keys stand in the configuration; and it has no limits.
-        self.assertEqual(empty, {"Age of key sets", "Past a limit", "Limits: identities that took over a debt"})
+        self.assertEqual(empty, {"Age of key sets", "Past a limit", "Limits: identities that took over a debt", "Renewals of sessions"})
 
     def test_prometheus_answers_what_the_documents_ask(self):
         said = [text for language, text, _ in blocks(EXAMPLE / "README.md") if language == "promql"]
