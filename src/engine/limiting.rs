@@ -30,7 +30,7 @@ impl Engine {
         }
         let Some(route) = self.routes.get(id.0) else { return Ok(()) };
         let found = match outcome.token {
-            Some(_) if self.limits.count_by_token(ids) => {
+            Some(_) if self.limits.count_by_token() => {
                 extract::find(request, &route.carriers).ok().flatten()
             }
             _ => None,
@@ -131,8 +131,12 @@ impl Engine {
         let bindings = Bindings {
             request,
             host: outcome.host.as_deref().unwrap_or_default(),
-            method: std::str::from_utf8(request.first(":method").unwrap_or_default())
-                .unwrap_or_default(),
+            method: if self.limits.are_conditional() {
+                let method = request.first(":method").unwrap_or_default();
+                std::str::from_utf8(method).unwrap_or_default()
+            } else {
+                ""
+            },
             captured: Captured::default(),
         };
         let context = Context { bindings, token: outcome.token.as_deref(), issuers: &self.issuers };

@@ -125,6 +125,8 @@ pub struct Limits {
     /// The same of those that count refused tokens.
     refused: Vec<Vec<LimitId>>,
     table: Table,
+    by_token: bool,
+    conditional: bool,
 }
 
 impl Limits {
@@ -143,8 +145,11 @@ impl Limits {
                 }
             }
         }
-        let list = list.into_iter().map(|(limit, _)| limit).collect();
-        Self { list, requests, refused, table: Table::new(identities) }
+        let list: Vec<Limit> = list.into_iter().map(|(limit, _)| limit).collect();
+        let by_token = list.iter().any(|limit| limit.by.contains(&Part::Token));
+        let conditional = list.iter().any(|limit| limit.when.is_some());
+        let table = Table::new(identities);
+        Self { list, requests, refused, table, by_token, conditional }
     }
 
     /// Counts on this shelf from now on. `seed` is random, and the same for all who share it.
@@ -182,10 +187,14 @@ impl Limits {
         self.refused.get(route.0).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Whether one of these has to be told the token.
-    pub fn count_by_token(&self, ids: &[LimitId]) -> bool {
-        let by_token = |limit: &Limit| limit.by.contains(&Part::Token);
-        ids.iter().filter_map(|id| self.get(*id)).any(by_token)
+    /// Whether one has to be told the token.
+    pub fn count_by_token(&self) -> bool {
+        self.by_token
+    }
+
+    /// Whether one has to be told what conditions read.
+    pub fn are_conditional(&self) -> bool {
+        self.conditional
     }
 
     /// How many identities in force had to make room for others since this was last asked.
@@ -203,7 +212,9 @@ impl Limits {
             // The usual case, which every request pays for.
             let Some(claim) = self.claim(*id, asked) else { return Ok(Standings::new()) };
             let room = self.table.take_one(&claim, asked.now)?;
-            return Ok(Standings::from_elem(Standing { limit: *id, rate: claim.rate, room }, 1));
+            let mut standings = Standings::new();
+            standings.push(Standing { limit: *id, rate: claim.rate, room });
+            return Ok(standings);
         }
         let claims = self.claims(ids, asked);
         let refuses = |place: usize| {

@@ -14,8 +14,10 @@ use std::hash::{BuildHasher, Hasher};
 
 /// How many identities a bucket has.
 const WAYS: usize = 8;
-/// What a bucket takes, in bytes.
-pub const BUCKET: usize = WAYS * 2 * size_of::<u64>();
+/// What a part of an entry takes, in bytes.
+const WORD: usize = size_of::<u64>();
+/// What a bucket takes, in bytes: two words an entry.
+pub const BUCKET: usize = WAYS * 2 * WORD;
 /// How often a bucket is written again that others write at the same time: each time one of them succeeded.
 const TRIES: usize = 256;
 
@@ -61,7 +63,7 @@ pub(super) struct Claim {
 
 /// A bucket as it was read.
 struct Read {
-    bytes: [u8; BUCKET],
+    bytes: Vec<u8>,
     version: u32,
 }
 
@@ -191,9 +193,12 @@ impl Table {
     }
 
     fn read(&self, claim: &Claim) -> Result<Read, Unavailable> {
-        let (bytes, version) = self.shelf.read(self.bucket(claim))?;
-        // All zeros where nobody counted yet, or somebody else wrote over it.
-        Ok(Read { bytes: bytes.first_chunk().copied().unwrap_or([0; BUCKET]), version })
+        let (mut bytes, version) = self.shelf.read(self.bucket(claim))?;
+        if bytes.len() != BUCKET {
+            // Nobody counted yet, or somebody else wrote over it.
+            bytes = vec![0; BUCKET];
+        }
+        Ok(Read { bytes, version })
     }
 
     fn bucket(&self, claim: &Claim) -> u32 {
@@ -232,11 +237,11 @@ impl Read {
     /// The place of a claim's identity, or else the one that it would take: that of the least debt.
     fn place(&self, claim: &Claim) -> (usize, Entry) {
         let mut least = (0, Entry { identity: 0, paid: u64::MAX });
-        for (place, bytes) in self.bytes.chunks_exact(BUCKET / WAYS).enumerate() {
-            let (identity, paid) = bytes.split_at(size_of::<u64>());
-            let number =
-                |bytes: &[u8]| bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-            let entry = Entry { identity: number(identity), paid: number(paid) };
+        for (place, [identity, paid]) in
+            self.bytes.as_chunks::<WORD>().0.as_chunks::<2>().0.iter().enumerate()
+        {
+            let entry =
+                Entry { identity: u64::from_le_bytes(*identity), paid: u64::from_le_bytes(*paid) };
             if entry.identity == claim.identity {
                 return (place, entry);
             }
@@ -248,11 +253,9 @@ impl Read {
     }
 
     fn put(&mut self, place: usize, entry: Entry) {
-        let mut bytes = self.bytes.chunks_exact_mut(BUCKET / WAYS);
-        if let Some(bytes) = bytes.nth(place) {
-            let (identity, paid) = bytes.split_at_mut(size_of::<u64>());
-            identity.copy_from_slice(&entry.identity.to_le_bytes());
-            paid.copy_from_slice(&entry.paid.to_le_bytes());
+        let words = self.bytes.as_chunks_mut::<WORD>().0.as_chunks_mut::<2>().0;
+        if let Some(words) = words.get_mut(place) {
+            *words = [entry.identity.to_le_bytes(), entry.paid.to_le_bytes()];
         }
     }
 }
