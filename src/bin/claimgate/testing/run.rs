@@ -191,9 +191,9 @@ pub fn last_of<'e>(
 ) -> Outcome<'e> {
     policy.start_anew();
     for _ in 1..times {
-        engine.decide(request, now);
+        engine.decide_at_last(request, now);
     }
-    engine.decide(request, now)
+    engine.decide_at_last(request, now)
 }
 
 /// Why a request cannot be decided on.
