@@ -68,14 +68,16 @@ pub fn open(limits: &mut Limits, filter: &str) -> Result<(), Denied> {
     }
     let places = limits.buckets();
     let shelf = Shared::new(&format!("limits {filter} {places}"));
-    for place in 0..places {
-        host::share(&shelf.name(place), &[0; BUCKET], INSERT)?;
-    }
-    let mut drawn = [0; size_of::<u64>()];
-    host::random(&mut drawn)?;
     let name = shelf.name(places);
-    host::share(&name, &drawn, INSERT)?;
-    // Whoever came first has drawn it for all.
+    if let (_, 0) = host::shared(&name)? {
+        for place in 0..places {
+            host::share(&shelf.name(place), &[0; BUCKET], INSERT)?;
+        }
+        // Last, so that where it is all of the shelf is. Whoever comes first draws it for all.
+        let mut drawn = [0; size_of::<u64>()];
+        host::random(&mut drawn)?;
+        host::share(&name, &drawn, INSERT)?;
+    }
     let (seed, _) = host::shared(&name)?;
     let seed = seed.first_chunk().map_or(0, |seed| u64::from_le_bytes(*seed));
     limits.open(seed, Box::new(shelf));

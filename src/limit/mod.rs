@@ -148,7 +148,8 @@ impl Limits {
         let list: Vec<Limit> = list.into_iter().map(|(limit, _)| limit).collect();
         let by_token = list.iter().any(|limit| limit.by.contains(&Part::Token));
         let conditional = list.iter().any(|limit| limit.when.is_some());
-        let table = Table::new(identities);
+        let longest = list.iter().map(|limit| limit.rates.longest()).max().unwrap_or_default();
+        let table = Table::new(identities, longest);
         Self { list, requests, refused, table, by_token, conditional }
     }
 
@@ -265,6 +266,17 @@ fn standings(claims: &[Claim], rooms: Vec<Room>) -> Standings {
 }
 
 impl Rates {
+    /// The longest that an identity can owe, in nanoseconds.
+    fn longest(&self) -> u64 {
+        match self {
+            Self::Same(rate) => rate.refill(),
+            Self::Tiers { tiers, otherwise, .. } => {
+                let tiers = tiers.iter().map(|(_, rate)| rate.refill());
+                tiers.max().unwrap_or_default().max(otherwise.refill())
+            }
+        }
+    }
+
     fn of(&self, token: Option<&VerifiedToken>) -> Rate {
         match self {
             Self::Same(rate) => *rate,

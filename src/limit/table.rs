@@ -31,6 +31,8 @@ pub(super) struct Table {
     hasher: Seeded,
     /// A power of two.
     buckets: u32,
+    /// The longest that any identity can owe, in nanoseconds.
+    longest: u64,
     shelf: Box<dyn Shelf>,
     /// How many took over a debt.
     pub evictions: Cell<u32>,
@@ -68,11 +70,17 @@ struct Read {
 }
 
 impl Table {
-    /// For so many identities at least, counted on a shelf of its own until [`Self::open`].
-    pub fn new(identities: u32) -> Self {
+    /// For so many identities at least, none of which owes for `longest` nanoseconds, counted on a shelf of its own until [`Self::open`].
+    pub fn new(identities: u32, longest: u64) -> Self {
         let buckets = identities.div_ceil(WAYS as u32).max(1).next_power_of_two();
         let hasher = Seeded::new(0);
-        Self { hasher, buckets, shelf: Box::new(Memory::default()), evictions: Cell::new(0) }
+        Self {
+            hasher,
+            buckets,
+            longest,
+            shelf: Box::new(Memory::default()),
+            evictions: Cell::new(0),
+        }
     }
 
     pub fn open(&mut self, seed: u64, shelf: Box<dyn Shelf>) {
@@ -142,7 +150,7 @@ impl Table {
             let (place, entry) = read.place(claim);
             let debt = entry.debt(now);
             let (room, debt_after) = claim.rate.take(debt);
-            if !room.passes() && !is_lost(claim, debt) {
+            if !room.passes() && !self.is_lost(claim, entry, now) {
                 return Ok(room);
             }
             let paid = now.as_nanos().saturating_add(debt_after);
@@ -162,7 +170,7 @@ impl Table {
     fn set_right(&self, claim: &Claim, mut read: Read, now: Timestamp) -> Result<(), Unavailable> {
         for _ in 0..TRIES {
             let (place, entry) = read.place(claim);
-            if !is_lost(claim, entry.debt(now)) {
+            if !self.is_lost(claim, entry, now) {
                 return Ok(());
             }
             let paid = now.as_nanos().saturating_add(claim.rate.refill());
@@ -201,14 +209,17 @@ impl Table {
         Ok(Read { bytes, version })
     }
 
+    /// Whether a debt is more than whoever has it can owe. If it stayed, a clock that was set back would refuse until it is where
+    /// it was.
+    fn is_lost(&self, claim: &Claim, entry: Entry, now: Timestamp) -> bool {
+        let own = entry.identity == claim.identity;
+        let most = if own { claim.rate.refill() } else { self.longest };
+        entry.debt(now).saturating_sub(most) > CLOCKS_APART
+    }
+
     fn bucket(&self, claim: &Claim) -> u32 {
         (claim.identity >> 32) as u32 & (self.buckets - 1)
     }
-}
-
-/// Whether a debt is more than its bucket ever owes. If it stayed, a clock that was set back would refuse until it is where it was.
-fn is_lost(claim: &Claim, debt: u64) -> bool {
-    debt.saturating_sub(claim.rate.refill()) > CLOCKS_APART
 }
 
 /// How claims stand of which none was taken in the end.

@@ -11,6 +11,8 @@ use std::time::Duration;
 const SECOND: u64 = 1_000_000_000;
 /// How long before its request counts a worker may have read the clock.
 const READ_BEFORE: u64 = SECOND / 10;
+/// The longest that an identity owes in these tests.
+const LONGEST: u64 = 24 * 3600 * SECOND;
 const START: u64 = 1_800_000_000 * SECOND;
 
 /// A number that the same seed makes again (SplitMix64).
@@ -109,7 +111,7 @@ fn any_sequence_on_any_workers_stays_within_the_bound() {
         // Few places, so that identities have to give way.
         let workers: Vec<Rc<Table>> = (0..3)
             .map(|_| {
-                let mut table = Table::new(16);
+                let mut table = Table::new(16, LONGEST);
                 shared(&mut table, &shelf);
                 Rc::new(table)
             })
@@ -172,7 +174,7 @@ fn workers_at_the_same_time_let_exactly_the_burst_pass() {
         let passed = Rc::new(Cell::new(0));
         let rate = rate(1, 3600, 25);
         for _ in 0..60 {
-            let mut table = Table::new(64);
+            let mut table = Table::new(64, LONGEST);
             shared(&mut table, &shelf);
             let passed = Rc::clone(&passed);
             others.borrow_mut().push(Box::new(move || {
@@ -188,7 +190,7 @@ fn workers_at_the_same_time_let_exactly_the_burst_pass() {
 
 #[test]
 fn a_request_takes_of_every_limit_or_of_none() {
-    let table = Table::new(1024);
+    let table = Table::new(1024, LONGEST);
     let wide = claim(0, 1, rate(1, 3600, 10));
     let narrow = claim(1, 1, rate(1, 3600, 3));
     let passed = (0..8).filter(|_| take(&table, &[wide, narrow], START)).count();
@@ -207,7 +209,7 @@ fn a_request_takes_of_every_limit_or_of_none() {
         let (wide, narrow) = (claim(0, 1, rate(1, 3600, 50)), claim(1, 1, rate(1, 3600, 5)));
         let passed = Rc::new(Cell::new(0));
         for _ in 0..20 {
-            let mut table = Table::new(1024);
+            let mut table = Table::new(1024, LONGEST);
             shared(&mut table, &shelf);
             let passed = Rc::clone(&passed);
             others.borrow_mut().push(Box::new(move || {
@@ -217,7 +219,7 @@ fn a_request_takes_of_every_limit_or_of_none() {
             }));
         }
         drain(&others);
-        let mut table = Table::new(1024);
+        let mut table = Table::new(1024, LONGEST);
         shared(&mut table, &shelf);
         let left = table.peek(&wide, Timestamp::from_nanos(START)).unwrap().left;
         // A worker may give back to see that another one had been refused for it.
@@ -228,7 +230,7 @@ fn a_request_takes_of_every_limit_or_of_none() {
 
 #[test]
 fn a_flood_of_identities_sets_nothing_back() {
-    let table = Table::new(64);
+    let table = Table::new(64, LONGEST);
     let rate = rate(1, 3600, 5);
     assert_eq!((0..9).filter(|_| take(&table, &[claim(0, 0, rate)], START)).count(), 5);
     let others = (1..100_000).filter(|other| take(&table, &[claim(0, *other, rate)], START));
@@ -241,8 +243,29 @@ fn a_flood_of_identities_sets_nothing_back() {
 }
 
 #[test]
+fn who_owes_little_sets_nobody_back_who_owes_much() {
+    let table = Table::new(8, LONGEST);
+    let slow = |number| claim(0, number, rate(1, 3600, 3));
+    for number in 0..8 {
+        assert_eq!((0..9).filter(|_| take(&table, &[slow(number)], START)).count(), 3);
+    }
+    // All places are taken, each with a longer debt than this limit knows.
+    let fast = rate(1000, 1, 1000);
+    assert!((0..1000).all(|number| !take(&table, &[claim(1, number, fast)], START)));
+    assert!((0..8).all(|number| !take(&table, &[slow(number)], START)));
+    // Two at once, since these go another way.
+    let pair = |number| [claim(1, number, fast), claim(2, number, fast)];
+    assert!((0..1000).all(|number| !take(&table, &pair(number), START)));
+    assert!((0..8).all(|number| !take(&table, &[slow(number)], START)));
+    // But no clock that was set back keeps newcomers out.
+    let back = START - 2 * LONGEST;
+    assert!(!take(&table, &[claim(1, 1, fast)], back));
+    assert!(take(&table, &[claim(1, 1, fast)], back + SECOND / 100));
+}
+
+#[test]
 fn a_clock_that_is_set_back_costs_one_bucket_at_most() {
-    let table = Table::new(64);
+    let table = Table::new(64, LONGEST);
     let one = claim(0, 1, rate(10, 10, 10));
     assert!(take(&table, &[one], START));
     let back = START - 3600 * SECOND;
@@ -255,7 +278,7 @@ fn a_clock_that_is_set_back_costs_one_bucket_at_most() {
     assert!(!table.take_one(&one, now(later - 3600 * SECOND)).unwrap().passes());
     assert!(table.take_one(&one, now(later - 3588 * SECOND)).unwrap().passes());
     // And where another limit counts the same request.
-    let table = Table::new(64);
+    let table = Table::new(64, LONGEST);
     let both = [one, claim(1, 1, rate(10, 10, 10))];
     assert!(take(&table, &both, START));
     assert!(!take(&table, &both, back));
@@ -274,7 +297,7 @@ fn a_shelf_that_is_not_there_is_told() {
             Ok(false)
         }
     }
-    let mut table = Table::new(64);
+    let mut table = Table::new(64, LONGEST);
     table.open(0, Box::new(Gone));
     let one = claim(0, 1, rate(1, 1, 1));
     assert_eq!(
@@ -285,5 +308,5 @@ fn a_shelf_that_is_not_there_is_told() {
 
 #[test]
 fn no_seed_shows() {
-    assert!(!format!("{:?}", Table::new(8)).contains("seed:"));
+    assert!(!format!("{:?}", Table::new(8, LONGEST)).contains("seed:"));
 }
