@@ -86,7 +86,7 @@ pub struct Decision<'a> {
     pub shadow: bool,
     /// What the candidate would decide, where that is something else.
     pub candidate: Option<Candidate<'a>>,
-    /// What became of the renewal of its session, where that was due: `renewed`, `refused`, `failed`.
+    /// What became of the renewal of its session, where that was due: `renewed`, `refused`, `failed`, `pending`.
     pub renewal: Option<&'a str>,
     /// The names of the limits in shadow mode that would have refused it.
     pub limits_in_shadow: Vec<&'a str>,

@@ -10,8 +10,8 @@ use crate::token::renewal::Secret;
 pub struct Added {
     /// The values of `Set-Cookie`.
     pub cookies: Vec<Secret>,
-    /// Headers that replace those of their name.
-    pub headers: Vec<(Box<str>, String)>,
+    /// Headers that replace those of their name; `None` takes them away.
+    pub headers: Vec<(Box<str>, Option<String>)>,
 }
 
 impl Added {
@@ -31,14 +31,15 @@ impl Engine {
             return added;
         }
         let exp = outcome.token.as_ref().and_then(|token| token.times().exp);
-        if let (Some(name), Some(exp)) = (&self.responses.expires_in_header, exp) {
-            let left = exp.saturating_sub(now.as_millis()).max(0) / 1000;
-            added.headers.push((name.clone(), left.to_string()));
+        if let Some(name) = &self.responses.expires_in_header {
+            // No upstream says it in the filter's stead.
+            let left = exp.map(|exp| exp.saturating_sub(now.as_millis()).max(0) / 1000);
+            added.headers.push((name.clone(), left.map(|secs| secs.to_string())));
         }
         if self.responses.ratelimit_headers
             && let Some(headers) = Quota::headers(self.quotas(outcome))
         {
-            added.headers.extend(headers.map(|(name, value)| (name.into(), value)));
+            added.headers.extend(headers.map(|(name, value)| (name.into(), Some(value))));
         }
         added
     }

@@ -76,13 +76,25 @@ impl Engine {
     /// Decides on a request. Where the outcome [awaits](Outcome::awaits_fetch) something, it may be decided on again when that has
     /// come.
     pub fn decide<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
-        self.decide_with(request, now, true)
+        self.decide_with(request, now, true, None)
     }
 
     /// Decides on a request that waits no more.
     pub fn decide_at_last<'a>(&'a self, request: &Request<'a>, now: Timestamp) -> Outcome<'a> {
-        let mut outcome = self.decide_with(request, now, false);
-        outcome.awaits_fetch = false;
+        self.decide_again(request, now, false, None)
+    }
+
+    /// Decides on a request that has waited `since`. Nobody is refused for having waited in vain: a token that was valid then is,
+    /// where its renewal came to nothing.
+    pub fn decide_again<'a>(
+        &'a self,
+        request: &Request<'a>,
+        now: Timestamp,
+        may_wait: bool,
+        since: Option<Timestamp>,
+    ) -> Outcome<'a> {
+        let mut outcome = self.decide_with(request, now, may_wait, since);
+        outcome.awaits_fetch &= may_wait;
         outcome
     }
 
@@ -91,8 +103,10 @@ impl Engine {
         request: &Request<'a>,
         now: Timestamp,
         patient: bool,
+        since: Option<Timestamp>,
     ) -> Outcome<'a> {
         let mut outcome = Outcome::new(self.mode, self.strip(request), patient);
+        outcome.since = since;
         let judged = self.judge(&self.routes, request, now, &mut outcome);
         // A candidate is not counted, so that it is compared with what stands before that.
         let unlimited = judged.as_ref().err().map(|refusal| refusal.code);
@@ -276,8 +290,8 @@ impl Engine {
             self.refuse_over(outcome)?;
         }
         let may_renew = self.mode == Mode::Enforce && outcome.mode == Mode::Enforce;
-        let ask = Ask { request, route, now, patient: outcome.patient };
-        let renewing = Some(&mut outcome.renewing).filter(|_| may_renew && !outcome.on_trial);
+        let ask = Ask { request, route, now, patient: outcome.patient, since: outcome.since };
+        let renewing = Some(&mut outcome.renewing).filter(|_| may_renew);
         let verified = self.token(&ask, renewing, &mut recall);
         outcome.awaits_fetch = outcome.renewing.as_ref().is_some_and(|renewing| renewing.waits);
         outcome.token_sent = !matches!(verified, Ok(None));
@@ -288,8 +302,7 @@ impl Engine {
             Ok(token) => token,
             Err(failure) => {
                 outcome.awaits_fetch = failure.awaits_fetch;
-                let awaits = outcome.patient && failure.awaits_fetch;
-                if !guesses.is_empty() && !awaits && failure.is_of_the_token() {
+                if !guesses.is_empty() && !outcome.awaits() && failure.is_of_the_token() {
                     self.count_guess(request, route, guesses, now, outcome)?;
                 }
                 outcome.unverified = failure.issuer.map(|issuer| (issuer, failure.kid));
@@ -502,6 +515,8 @@ struct Ask<'q, 'r> {
     now: Timestamp,
     /// Whether it may wait.
     patient: bool,
+    /// Since when it has waited.
+    since: Option<Timestamp>,
 }
 
 /// The safe host of a request.

@@ -6,6 +6,7 @@ use crate::limit::Standings;
 use crate::policy::RouteId;
 use crate::policy::route::Mode;
 use crate::response::{Code, Preflight, Refusal};
+use crate::time::Timestamp;
 use crate::token::kids::KidTag;
 use crate::token::trust::Recall;
 use crate::token::{IssuerId, VerifiedToken};
@@ -73,6 +74,8 @@ pub struct Outcome<'a> {
     pub standings: Standings,
     /// Whether the request may wait.
     pub(super) patient: bool,
+    /// Since when the request has waited.
+    pub(super) since: Option<Timestamp>,
     /// Whether this is what a candidate decides, so that nothing is counted.
     pub(super) on_trial: bool,
 }
@@ -129,6 +132,7 @@ impl Outcome<'_> {
             standings: Standings::new(),
             renewing: None,
             patient,
+            since: None,
             on_trial: false,
         }
     }

@@ -61,9 +61,13 @@ impl Engine {
                 tell("waits", true, unasked.then_some(due), Vec::new(), None);
                 verified.map_err(|failure| Failure { awaits_fetch: true, ..failure })
             }
-            Standing::Unknown | Standing::Pending | Standing::Failed => {
+            Standing::Unknown | Standing::Pending => {
+                tell("pending", false, None, Vec::new(), None);
+                self.as_it_came(ask, verified)
+            }
+            Standing::Failed => {
                 tell("failed", false, None, Vec::new(), None);
-                verified
+                self.as_it_came(ask, verified)
             }
             Standing::Refused => {
                 let names = [carrier, &renewal.refresh_cookie];
@@ -73,7 +77,7 @@ impl Engine {
                     OnRefused::Keep => Vec::new(),
                 };
                 tell("refused", false, None, cookies, None);
-                verified
+                self.as_it_came(ask, verified)
             }
             Standing::Renewed(tokens) => {
                 let accepted = |id: IssuerId| id == due.issuer;
@@ -92,10 +96,33 @@ impl Engine {
                         Ok(new)
                     }
                     Err(failure) if failure.error == Error::Revoked => Err(failure),
-                    Ok(_) | Err(_) => verified,
+                    // Its key, or the list of those taken back, is on the way.
+                    Err(failure) if failure.awaits_fetch && ask.patient => {
+                        tell("waits", true, None, Vec::new(), None);
+                        verified.map_err(|failure| Failure { awaits_fetch: true, ..failure })
+                    }
+                    Ok(_) | Err(_) => {
+                        tell("failed", false, None, Vec::new(), None);
+                        self.as_it_came(ask, verified)
+                    }
                 }
             }
         }
+    }
+
+    /// A token that is not renewed, as it was when its request began to wait.
+    fn as_it_came(
+        &self,
+        ask: &Ask<'_, '_>,
+        verified: Result<Rc<VerifiedToken>, Failure>,
+    ) -> Result<Rc<VerifiedToken>, Failure> {
+        verified.or_else(|failure| {
+            let lapsed = failure.lapsed.as_ref().zip(ask.since);
+            let held = lapsed.and_then(|(lapsed, since)| {
+                lapsed.held(self.issuers.get(lapsed.issuer().0)?, since)
+            });
+            held.ok_or(failure)
+        })
     }
 
     /// The session of a token, where it is due.

@@ -1,4 +1,4 @@
-//! What the answers to requests that passed get besides what the upstream says.
+//! What answers get besides what the upstream, or a refusal, says.
 
 use super::host::{self, Denied, Map};
 use crate::engine::Added;
@@ -33,11 +33,15 @@ impl Additions {
 pub fn apply(added: Added) -> Result<(), Denied> {
     for (name, value) in &added.headers {
         host::remove_header(Map::ResponseHeaders, name.as_bytes())?;
-        host::add_header(Map::ResponseHeaders, name, value.as_bytes())?;
+        if let Some(value) = value {
+            host::add_header(Map::ResponseHeaders, name, value.as_bytes())?;
+        }
     }
     if added.cookies.is_empty() {
         return Ok(());
     }
+    host::remove_header(Map::ResponseHeaders, b"cache-control")?;
+    host::add_header(Map::ResponseHeaders, "cache-control", b"no-store")?;
     let map = host::header_map(Map::ResponseHeaders)?;
     let pairs = host::pairs(&map).unwrap_or_default();
     let set = || pairs.iter().filter(|(name, _)| *name == b"set-cookie").map(|(_, value)| *value);
@@ -48,6 +52,5 @@ pub fn apply(added: Added) -> Result<(), Denied> {
             host::add_header(Map::ResponseHeaders, "set-cookie", own)?;
         }
     }
-    host::remove_header(Map::ResponseHeaders, b"cache-control")?;
-    host::add_header(Map::ResponseHeaders, "cache-control", b"no-store")
+    Ok(())
 }

@@ -194,22 +194,13 @@ fn decide(
     let map = host::header_map(Map::RequestHeaders)?;
     let headers = host::pairs(&map).ok_or(CUT_SHORT)?;
     let request = Request::new(&headers, &HostPeer).with_body(body);
-    let mut outcome = match may_wait {
-        true => engine.decide(&request, now),
-        false => engine.decide_at_last(&request, now),
-    };
+    let mut outcome = engine.decide_again(&request, now, may_wait, since);
     gate.time(&outcome, now);
     if outcome.awaits_fetch && outcome.mode == Mode::Enforce {
         if let Some(due) = outcome.renewing.as_mut().and_then(|renewing| renewing.due.take()) {
             gate.renewing.push(gate, due);
         }
         return Ok(Step::Wait);
-    }
-    if let (Some(since), Some(_)) = (since, &outcome.renewing)
-        && outcome.refusal.as_ref().is_some_and(|refusal| refusal.code == Code::TokenExpired)
-    {
-        // Nobody is refused for having waited in vain.
-        outcome = engine.decide_at_last(&request, since);
     }
     let answer = engine.answer(&request, &outcome);
     let note = engine.note(&outcome);

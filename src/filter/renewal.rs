@@ -6,6 +6,7 @@ use super::root::{Call, Gate};
 use crate::engine::Engine;
 use crate::metrics::RenewalOutcome;
 use crate::time::Timestamp;
+use crate::token::cookie;
 use crate::token::fetching::too_large;
 use crate::token::renewal::{Answer, Candidate, Due, MAX_BYTES, Settled, Tokens};
 use hashbrown::HashMap;
@@ -29,6 +30,7 @@ impl Renewing {
     pub fn push(&self, gate: &Gate, due: Due) {
         if let Ok(mut queue) = self.queue.try_borrow_mut()
             && queue.len() < MAX_CALLS
+            && !queue.iter().any(|queued| queued.is_same(&due))
         {
             queue.push(due);
             gate.hurry_at_once();
@@ -145,12 +147,20 @@ fn judge(engine: &Engine, due: &Due, answer: Answer, now: Timestamp) -> Result<S
     let mut why = String::new();
     for token in tokens {
         let text = token.expose().as_bytes();
+        if text.len() > cookie::LONGEST {
+            why = "the new token is longer than cookies hold".to_owned();
+            continue;
+        }
         let accepted = |id| id == due.issuer;
         match trust.verify(text, &engine.issuers, accepted, engine.max_token_bytes, now) {
             Ok(verified) if due.is_continued_by(&verified) => {
                 return Ok(Settled::Renewed(Tokens { token, refresh }));
             }
             Ok(_) => why = "the new token is about another subject".to_owned(),
+            // By a key, or a list, that is on the way: it is verified when it is used, and the old one is of no use any more.
+            Err(failure) if failure.awaits_fetch => {
+                return Ok(Settled::Renewed(Tokens { token, refresh }));
+            }
             // The access token's fault is the one to tell: it comes first.
             Err(failure) if why.is_empty() => why = format!("the new token: {}", failure.error),
             Err(_) => {}

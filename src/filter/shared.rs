@@ -79,7 +79,8 @@ pub fn open(limits: &mut Limits, filter: &str) -> Result<(), Denied> {
         host::share(&name, &drawn, INSERT)?;
     }
     let (seed, _) = host::shared(&name)?;
-    let seed = seed.first_chunk().map_or(0, |seed| u64::from_le_bytes(*seed));
+    const CORRUPT: Denied = Denied { function: "proxy_get_shared_data", status: 10 };
+    let seed = u64::from_le_bytes(*seed.first_chunk().ok_or(CORRUPT)?);
     limits.open(seed, Box::new(shelf));
     Ok(())
 }

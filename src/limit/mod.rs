@@ -253,7 +253,7 @@ impl Limits {
             part.identify(asked, &mut hasher);
         }
         let rate = limit.rates.of(asked.context.token);
-        Some(Claim { limit: id, identity: hasher.finish(), rate })
+        Some(Claim { limit: id, identity: hasher.finish(), rate, counted: limit.counted })
     }
 }
 

@@ -3,8 +3,8 @@
 //! Who finds no free place in its bucket takes the one with the least debt, and that debt: so no flood of identities sets a
 //! limit back that is in force, and what is kept never grows.
 
-use super::LimitId;
 use super::rate::{Rate, Room};
+use super::{Counted, LimitId};
 use crate::shelf::{Memory, Shelf, Unavailable};
 use crate::time::Timestamp;
 use foldhash::SharedSeed;
@@ -61,6 +61,7 @@ pub(super) struct Claim {
     /// A hash of the limit and all that is counted together.
     pub identity: u64,
     pub rate: Rate,
+    pub counted: Counted,
 }
 
 /// A bucket as it was read.
@@ -99,7 +100,11 @@ impl Table {
     /// How a claim stands.
     pub fn peek(&self, claim: &Claim, now: Timestamp) -> Result<Room, Unavailable> {
         let read = self.read(claim)?;
-        Ok(claim.rate.take(read.place(claim).1.debt(now)).0)
+        let room = claim.rate.take(read.place(claim).1.debt(now)).0;
+        if !room.passes() {
+            self.set_right(claim, read, now)?;
+        }
+        Ok(room)
     }
 
     /// Takes a claim, if there is room.
@@ -151,7 +156,12 @@ impl Table {
             let debt = entry.debt(now);
             let (room, debt_after) = claim.rate.take(debt);
             if !room.passes() && !self.is_lost(claim, entry, now) {
-                return Ok(room);
+                if entry.identity != claim.identity {
+                    self.evictions.set(self.evictions.get().saturating_add(1));
+                }
+                // Another one's debt may be longer than its own ever is.
+                let wait = debt.saturating_sub(claim.rate.refill() - claim.rate.period());
+                return Ok(Room { wait, ..room });
             }
             let paid = now.as_nanos().saturating_add(debt_after);
             read.put(place, Entry { identity: claim.identity, paid });
@@ -217,8 +227,15 @@ impl Table {
         entry.debt(now).saturating_sub(most) > CLOCKS_APART
     }
 
+    /// Guesses, which anybody can make from many addresses, have a quarter of the buckets to themselves.
     fn bucket(&self, claim: &Claim) -> u32 {
-        (claim.identity >> 32) as u32 & (self.buckets - 1)
+        let guesses = self.buckets / 4;
+        let (first, count) = match claim.counted {
+            Counted::Requests => (guesses, self.buckets - guesses),
+            Counted::Refused if guesses > 0 => (0, guesses),
+            Counted::Refused => (0, self.buckets),
+        };
+        first + (((claim.identity >> 32) * u64::from(count)) >> 32) as u32
     }
 }
 

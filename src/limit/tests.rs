@@ -1,5 +1,5 @@
 use super::table::{Claim, Table};
-use super::{LimitId, Rate};
+use super::{Counted, LimitId, Rate};
 use crate::shelf::{Memory, Shelf, Unavailable};
 use crate::time::Timestamp;
 use std::cell::{Cell, RefCell};
@@ -79,7 +79,8 @@ fn rate(requests: u32, secs: u64, burst: u32) -> Rate {
 fn claim(limit: usize, identity: u64, rate: Rate) -> Claim {
     // The upper half chooses the bucket.
     let identity = identity.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    Claim { limit: LimitId(limit), identity: identity ^ (limit as u64) << 8, rate }
+    let identity = identity ^ (limit as u64) << 8;
+    Claim { limit: LimitId(limit), identity, rate, counted: Counted::Requests }
 }
 
 fn take(table: &Table, claims: &[Claim], now: u64) -> bool {
@@ -304,6 +305,23 @@ fn a_shelf_that_is_not_there_is_told() {
         table.take(&[one], |_| true, Timestamp::from_nanos(START)),
         Err(Unavailable("gone"))
     );
+}
+
+#[test]
+fn guesses_take_no_place_of_requests() {
+    let table = Table::new(64, LONGEST);
+    let guess = |number| Claim { counted: Counted::Refused, ..claim(1, number, rate(1, 3600, 1)) };
+    let passed = (0..10_000).filter(|number| take(&table, &[guess(*number)], START));
+    let passed: Vec<u64> = passed.collect();
+    assert!((1..=16).contains(&passed.len()));
+    let fresh = (0..8).map(|number| claim(0, number, rate(1, 1, 1)));
+    assert!(fresh.into_iter().all(|one| take(&table, &[one], START)));
+    // And one at its limit is known to be there, also where the clock was set back meanwhile.
+    let back = Timestamp::from_nanos(START - 7200 * SECOND);
+    let one = guess(passed[0]);
+    assert!(!table.peek(&one, back).unwrap().passes());
+    let later = Timestamp::from_nanos(START - 7200 * SECOND + 3601 * SECOND);
+    assert!(table.peek(&one, later).unwrap().passes());
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 pub const PIECE: usize = 3_800;
 /// How many pieces there are at most.
 const MAX_PIECES: usize = 16;
+/// The longest text that is held without escapes, in bytes.
+pub const LONGEST: usize = PIECE * MAX_PIECES;
 
 /// What no cookie holds as it is (RFC 6265 section 4.1.1), and what is escaped by.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b',').add(b';').add(b'\\').add(b'%');

@@ -203,6 +203,12 @@ impl Lapsed {
         self.0.times.exp
     }
 
+    /// The token, where it was valid at that moment.
+    pub fn held(&self, issuer: &Issuer, at: Timestamp) -> Option<Rc<VerifiedToken>> {
+        let held = self.0.times.check(issuer, at.as_millis()).is_ok();
+        held.then(|| Rc::clone(&self.0))
+    }
+
     /// Whether it was taken back.
     ///
     /// # Errors

@@ -407,13 +407,17 @@ fn the_upstream_has_the_last_word_on_its_cookies() {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let _ = stream.read(&mut [0; 65_536]);
             let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nset-cookie: session=; Max-Age=0\r\nset-cookie: b=c; Path=/\r\ncache-control: max-age=60\r\n\
+                b"HTTP/1.1 200 OK\r\nx-token-expires-in: 99999\r\nset-cookie: session=; Max-Age=0\r\nset-cookie: b=c; Path=/\r\ncache-control: max-age=60\r\n\
                   content-length: 0\r\nconnection: close\r\n\r\n",
             );
         }
     });
     let endpoint = TokenEndpoint::start();
-    let proxy = Proxy::start(setup(&endpoint, json!({})).upstream(address));
+    let named = json!({"responses": {"expires_in_header": "x-token-expires-in"}});
+    let config = changed(configuration(json!({})), named);
+    let proxy = Proxy::start(setup(&endpoint, json!({})).with_config(config).upstream(address));
+    // But not on what the gate alone knows.
+    assert_eq!(proxy.send(Request::get("/open")).header("x-token-expires-in"), None);
     let exchange = proxy.send(with(&left(-60).sign(&P256), &endpoint.log_in("alice")));
     let set = set(&exchange);
     assert_eq!((value(&set, "session"), set.len()), ("", 3), "{set:?}");

@@ -125,6 +125,7 @@ pub fn build(
         let lists = revocation.map(|list| builder.revocation(list, &raw.require_claims, &place));
         revocations.push(lists.transpose()?);
     }
+    renew::check_cookies(&issuers, &renewals, &top.key("issuers"))?;
     builder.check_conditions(&top.key("conditions"))?;
     let routes = builder.routes(&config.routes, &config.defaults, &issuers, &top, &top)?;
     let candidate = config.candidate.as_ref().map(|raw| {

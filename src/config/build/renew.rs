@@ -1,16 +1,46 @@
 //! How an issuer's sessions are renewed.
 
-use super::issuer::header_name;
 use super::source::{endpoint, time};
 use super::{Builder, duration};
 use crate::config::error::{ConfigError, Place};
 use crate::config::raw;
-use crate::token::cookie::{Attributes, SameSite};
+use crate::token::Issuer;
+use crate::token::cookie::{self, Attributes, SameSite};
 use crate::token::extract::Source;
 use crate::token::renewal::{Auth, Client, OnRefused, Renewal, Secret};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
+
+/// Each refresh token is for one provider, and in a cookie of its own: no two issuers share one, nor does another's token come in it.
+pub(super) fn check_cookies(
+    issuers: &[Issuer],
+    renewals: &[Option<Renewal>],
+    place: &Place,
+) -> Result<(), ConfigError> {
+    for (at, (issuer, renewal)) in issuers.iter().zip(renewals).enumerate() {
+        let Some(renewal) = renewal else { continue };
+        let own = &renewal.refresh_cookie;
+        let others = issuers.iter().zip(renewals).enumerate().filter(|(other, _)| *other != at);
+        let taken = others.map(|(_, other)| other).find(|(other, renewal)| {
+            let tokens = other.sources.iter().any(|source| match source {
+                Source::Cookie { name, .. } => cookie::is_of(name.as_bytes(), own) || name == own,
+                Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => {
+                    false
+                }
+            });
+            tokens || renewal.as_ref().is_some_and(|renewal| renewal.refresh_cookie == *own)
+        });
+        if let Some((other, _)) = taken {
+            let place = place.key(&issuer.name).key("renew").key("refresh_cookie");
+            let other = &other.name;
+            return Err(place.error(format!(
+                "issuer `{other}` has a cookie of this name too: its provider would be sent what is not for it"
+            )));
+        }
+    }
+    Ok(())
+}
 
 impl Builder<'_> {
     pub(super) fn renew(
@@ -37,12 +67,29 @@ impl Builder<'_> {
             return Err(place.error("`refresh_cookie` is missing: it holds the refresh token"));
         };
         let cookie_place = place.key("refresh_cookie");
-        header_name(refresh_cookie, &cookie_place)
-            .map_err(|_| cookie_place.error("no name of a cookie: letters, digits, `-` and `_`"))?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if refresh_cookie.is_empty() || !refresh_cookie.bytes().all(plain) {
+            return Err(cookie_place.error("no name for it: letters, digits, `-` and `_`"));
+        }
         if carried(Some(refresh_cookie)) {
             return Err(
                 cookie_place.error("carries the token itself: it needs a cookie of its own")
             );
+        }
+        let cookie = self.cookie(&raw.cookie, &place.key("cookie"))?;
+        let names = sources.iter().filter_map(|source| match source {
+            Source::Cookie { name, .. } => Some(&**name),
+            Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => None,
+        });
+        // A browser takes none that breaks the promise of its name, and the new tokens were lost.
+        let broken = |name: &str| {
+            let host = cookie.secure && &*cookie.path == "/" && cookie.domain.is_none();
+            name.starts_with("__Host-") && !host || name.starts_with("__Secure-") && !cookie.secure
+        };
+        if let Some(name) = names.chain([refresh_cookie]).find(|name| broken(name)) {
+            return Err(place.key("cookie").error(format!(
+                "`{name}` asks for `secure`, and with `__Host-` for the path `/` and no domain"
+            )));
         }
         let span = |name: &str, text: &Option<String>, default, range| {
             time(text.as_deref(), default, range, &place.key(name))
@@ -59,7 +106,7 @@ impl Builder<'_> {
                 None | Some(raw::OnRefused::Keep) => OnRefused::Keep,
                 Some(raw::OnRefused::Clear) => OnRefused::Clear,
             },
-            cookie: self.cookie(&raw.cookie, &place.key("cookie"))?,
+            cookie,
         })
     }
 

@@ -24,7 +24,14 @@ pub(super) fn responses(
         .collect::<Result<_, _>>()?;
     let login = raw.login.as_ref().map(|raw| login(raw, &place.key("login"))).transpose()?;
     let expires_in = &place.key("expires_in_header");
-    let expires_in = raw.expires_in_header.as_deref().map(|name| header_name(name, expires_in));
+    let expires_in = raw.expires_in_header.as_deref().map(|name| {
+        let name = header_name(name, expires_in)?;
+        // One that says something else already would be replaced.
+        match name.starts_with("x-") || name.contains("expires-in") {
+            true => Ok(name),
+            false => Err(expires_in.error("a name of its own: write `x-token-expires-in`")),
+        }
+    });
     Ok(Responses {
         cors,
         bodies,

@@ -1,6 +1,7 @@
 //! The exchange with the provider's token endpoint (RFC 6749 section 6).
 
 use super::{Auth, Client, Secret};
+use crate::token::cookie;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -8,6 +9,9 @@ use serde_json::{Map, Value};
 
 /// The largest answer that is read, in bytes.
 pub const MAX_BYTES: usize = 256 << 10;
+
+/// The longest refresh token that is taken, in bytes: three times that in a cookie, with all of it escaped.
+const MAX_REFRESH: usize = cookie::LONGEST / 3;
 
 /// What a provider's answer says.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +84,9 @@ impl Answer {
         let tokens: Vec<Secret> =
             ["access_token", "id_token"].into_iter().filter_map(&mut text).collect();
         let refresh = text("refresh_token");
+        if refresh.as_ref().is_some_and(|refresh| refresh.expose().len() > MAX_REFRESH) {
+            return Err("a refresh token that is longer than cookies hold".to_owned());
+        }
         if tokens.is_empty() {
             return Err("no `access_token` in it".to_owned());
         }

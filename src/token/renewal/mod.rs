@@ -98,8 +98,8 @@ pub struct Renewal {
 impl Renewal {
     /// Whether a token is to be renewed that is valid for so many milliseconds more, of a life of so many.
     pub fn is_early(&self, left: i64, life: Option<i64>) -> bool {
-        // One that is short of its life from the start would be renewed with every request.
-        left < life.map_or(self.early, |life| self.early.min(life / 2))
+        // One that is short of its life from the start, as one without `iat` may be, would be renewed with every request.
+        left < life.map_or(0, |life| self.early.min(life / 2))
     }
 }
 
@@ -109,7 +109,7 @@ pub struct Due {
     /// Whose.
     pub issuer: IssuerId,
     /// Whom the token is about: the new one is to be about the same.
-    pub subject: Option<Box<str>>,
+    pub subject: Box<str>,
     refresh: Secret,
     keys: Keys,
 }
@@ -129,7 +129,12 @@ impl Due {
 
     /// Whether a new token is of this session.
     pub fn is_continued_by(&self, token: &VerifiedToken) -> bool {
-        token.issuer() == self.issuer && token.subject() == self.subject.as_deref()
+        token.issuer() == self.issuer && token.subject() == Some(&*self.subject)
+    }
+
+    /// Whether another request is of the same session.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.keys.name() == other.keys.name()
     }
 }
 
@@ -176,15 +181,15 @@ impl Renewals {
         self.by_issuer.iter().flatten()
     }
 
-    /// A session of an issuer's that is to be renewed, by its refresh token; `None` where that can be none (RFC 6749 appendix
+    /// A session of an issuer's that is to be renewed, by its refresh token; `None` where nobody is named, or that can be none (RFC 6749 appendix
     /// A.17: visible characters and spaces).
     pub fn due(&self, issuer: IssuerId, subject: Option<&str>, refresh: String) -> Option<Due> {
-        let renewal = self.of(issuer)?;
+        let (renewal, subject) = (self.of(issuer)?, subject?);
         if refresh.is_empty() || !refresh.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return None;
         }
         let keys = Keys::of(&refresh, renewal);
-        Some(Due { issuer, subject: subject.map(Into::into), refresh: Secret(refresh), keys })
+        Some(Due { issuer, subject: subject.into(), refresh: Secret(refresh), keys })
     }
 
     /// How it stands with a session.
