@@ -117,6 +117,8 @@ class Troubleshooting(unittest.TestCase):
                 ("fetch failed, those at hand stay: Envoy takes", remote("nowhere")),
                 ("fetch failed, those at hand stay: status 503", remote("idp")),
                 ("fetch failed, those at hand stay: status 504", remote("idp")),
+                # Who has no token is counted by the address.
+                ("limit", lambda text: text.replace("version: 1\n", "version: 1\n            limits: [{ name: per-user, by: [subject], requests: 1, per: 1h }]\n")),
                 ("audit records are lost", lambda text: text.replace("version: 1\n", "version: 1\n            audit: { level: debug }\n")),
             ]
             requests = [
