@@ -101,7 +101,7 @@ fn a_session_is_renewed_before_it_ends_and_for_a_while_after() {
         table.row(name, exchange.outcome(), want);
         let set = set(&exchange);
         table.hold(name, (endpoint.asked().len() > before) == renewed, "asked");
-        table.hold(name, !set.is_empty() == renewed, "set");
+        table.hold(name, set.is_empty() != renewed, "set");
         if !renewed {
             continue;
         }

@@ -2,7 +2,7 @@
 //! for a new one by the refresh token in its own cookie.
 //!
 //! Providers rotate refresh tokens, and revoke all of a session whose old one comes twice. So there is one call for each in the
-//! whole process: what became of it is on a [`Shelf`](crate::shelf::Shelf) that all workers share, sealed by the refresh token
+//! whole process: what became of it is on a [`Shelf`] that all workers share, sealed by the refresh token
 //! itself, so that who does not have that learns nothing.
 
 mod exchange;
