@@ -127,6 +127,8 @@ pub struct Limits {
     table: Table,
     by_token: bool,
     conditional: bool,
+    /// A hash of each limit's name, the same in every configuration.
+    names: Vec<u64>,
 }
 
 impl Limits {
@@ -150,7 +152,13 @@ impl Limits {
         let conditional = list.iter().any(|limit| limit.when.is_some());
         let longest = list.iter().map(|limit| limit.rates.longest()).max().unwrap_or_default();
         let table = Table::new(identities, longest);
-        Self { list, requests, refused, table, by_token, conditional }
+        let hash = |limit: &Limit| {
+            let mut hasher = table.hasher();
+            limit.name.hash(&mut hasher);
+            hasher.finish()
+        };
+        let names = list.iter().map(hash).collect();
+        Self { list, requests, refused, table, by_token, conditional, names }
     }
 
     /// Counts on this shelf from now on. `seed` is random, and the same for all who share it.
@@ -248,7 +256,7 @@ impl Limits {
         };
         let limit = self.get(id).filter(applies)?;
         let mut hasher = self.table.hasher();
-        limit.name.hash(&mut hasher);
+        hasher.write_u64(self.names.get(id.0).copied().unwrap_or_default());
         for part in &limit.by {
             part.identify(asked, &mut hasher);
         }

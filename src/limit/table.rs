@@ -66,6 +66,7 @@ pub(super) struct Claim {
 
 /// A bucket as it was read.
 struct Read {
+    bucket: u32,
     bytes: Vec<u8>,
     version: u32,
 }
@@ -156,16 +157,11 @@ impl Table {
             let debt = entry.debt(now);
             let (room, debt_after) = claim.rate.take(debt);
             if !room.passes() && !self.is_lost(claim, entry, now) {
-                if entry.identity != claim.identity {
-                    self.evictions.set(self.evictions.get().saturating_add(1));
-                }
-                // Another one's debt may be longer than its own ever is.
-                let wait = debt.saturating_sub(claim.rate.refill() - claim.rate.period());
-                return Ok(Room { wait, ..room });
+                return Ok(self.refuse(claim, entry, room, now));
             }
             let paid = now.as_nanos().saturating_add(debt_after);
             read.put(place, Entry { identity: claim.identity, paid });
-            if self.shelf.write(self.bucket(claim), &read.bytes, read.version)? {
+            if self.shelf.write(read.bucket, &read.bytes, read.version)? {
                 if entry.identity != claim.identity && debt > 0 {
                     self.evictions.set(self.evictions.get().saturating_add(1));
                 }
@@ -174,6 +170,16 @@ impl Table {
             read = self.read(claim)?;
         }
         Err(Unavailable("too many workers write the same part of the shelf"))
+    }
+
+    /// How a claim stands that takes nothing, maybe for another one's debt, which may be longer than its own ever is.
+    #[cold]
+    fn refuse(&self, claim: &Claim, entry: Entry, room: Room, now: Timestamp) -> Room {
+        if entry.identity != claim.identity {
+            self.evictions.set(self.evictions.get().saturating_add(1));
+        }
+        let own = claim.rate.refill() - claim.rate.period();
+        Room { wait: entry.debt(now).saturating_sub(own), ..room }
     }
 
     /// Writes what is left of a debt that is lost, of a claim that takes nothing.
@@ -185,7 +191,7 @@ impl Table {
             }
             let paid = now.as_nanos().saturating_add(claim.rate.refill());
             read.put(place, Entry { identity: claim.identity, paid });
-            if self.shelf.write(self.bucket(claim), &read.bytes, read.version)? {
+            if self.shelf.write(read.bucket, &read.bytes, read.version)? {
                 return Ok(());
             }
             // Another limit of the same request may have its place in the same bucket.
@@ -203,7 +209,7 @@ impl Table {
             }
             let paid = entry.paid.saturating_sub(claim.rate.period());
             read.put(place, Entry { paid, ..entry });
-            if self.shelf.write(self.bucket(claim), &read.bytes, read.version)? {
+            if self.shelf.write(read.bucket, &read.bytes, read.version)? {
                 return Ok(());
             }
         }
@@ -211,12 +217,13 @@ impl Table {
     }
 
     fn read(&self, claim: &Claim) -> Result<Read, Unavailable> {
-        let (mut bytes, version) = self.shelf.read(self.bucket(claim))?;
+        let bucket = self.bucket(claim);
+        let (mut bytes, version) = self.shelf.read(bucket)?;
         if bytes.len() != BUCKET {
             // Nobody counted yet, or somebody else wrote over it.
             bytes = vec![0; BUCKET];
         }
-        Ok(Read { bytes, version })
+        Ok(Read { bucket, bytes, version })
     }
 
     /// Whether a debt is more than whoever has it can owe. If it stayed, a clock that was set back would refuse until it is where
@@ -228,6 +235,7 @@ impl Table {
     }
 
     /// Guesses, which anybody can make from many addresses, have a quarter of the buckets to themselves.
+    #[inline]
     fn bucket(&self, claim: &Claim) -> u32 {
         let guesses = self.buckets / 4;
         let (first, count) = match claim.counted {
