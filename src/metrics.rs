@@ -48,7 +48,7 @@ pub const RENEWALS: &str = "claimgate_renewals_total";
 pub const LIMITED: &str = "claimgate_limited_total";
 /// Identities that took over the debt of another one, since the limits' table was full where they belong.
 pub const LIMIT_EVICTIONS: &str = "claimgate_limit_evictions_total";
-/// How many requests wait for keys, or for such a list.
+/// How many requests wait for keys, for such a list, or for the renewal of their session.
 pub const WAITING: &str = "claimgate_waiting_requests";
 /// What became of audit records, by `outcome` ([`AuditOutcome`]).
 pub const AUDIT: &str = "claimgate_audit_total";

@@ -146,7 +146,7 @@ impl Engine {
         decided: Option<Code>,
     ) -> Option<Difference> {
         let mut trial = Outcome::new(self.mode, Edits::new(), false);
-        trial.on_trial = true;
+        (trial.on_trial, trial.since) = (true, live.since);
         let judged = self.judge(candidate, request, now, &mut trial);
         let code = judged.err().map(|refusal| refusal.code);
         let differs = code != decided;

@@ -2,7 +2,6 @@
 
 use super::{Ask, Engine};
 use crate::token::cookie;
-use crate::token::extract::Source;
 use crate::token::renewal::{Due, OnRefused, Secret, Standing};
 use crate::token::trust::Trust;
 use crate::token::verify::Failure;
@@ -163,9 +162,6 @@ impl Engine {
         places: u64,
         issuer: IssuerId,
     ) -> Option<&'q str> {
-        ask.route.carriers_of(places, issuer).find_map(|carrier| match &carrier.source {
-            Source::Cookie { name, .. } => Some(&**name),
-            Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => None,
-        })
+        ask.route.carriers_of(places, issuer).find_map(|carrier| carrier.source.cookie())
     }
 }

@@ -198,7 +198,7 @@ fn decide(
     gate.time(&outcome, now);
     if outcome.awaits_fetch && outcome.mode == Mode::Enforce {
         if let Some(due) = outcome.renewing.as_mut().and_then(|renewing| renewing.due.take()) {
-            gate.renewing.push(gate, due);
+            gate.renewer.push(gate, due);
         }
         return Ok(Step::Wait);
     }

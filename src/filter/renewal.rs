@@ -6,10 +6,11 @@ use super::root::{Call, Gate};
 use crate::engine::Engine;
 use crate::metrics::RenewalOutcome;
 use crate::time::Timestamp;
+use crate::token::IssuerId;
 use crate::token::cookie;
 use crate::token::fetching::too_large;
 use crate::token::renewal::{Answer, Candidate, Due, MAX_BYTES, Settled, Tokens};
-use hashbrown::HashMap;
+use hashbrown::HashSet;
 use log::{info, warn};
 use std::cell::RefCell;
 
@@ -18,14 +19,14 @@ const MAX_CALLS: usize = 1024;
 
 /// The renewals of one worker.
 #[derive(Default)]
-pub struct Renewing {
+pub struct Renewer {
     /// Those that the next tick begins.
     queue: RefCell<Vec<Due>>,
     /// The issuers whose last call failed: it is told once.
-    failing: RefCell<HashMap<usize, ()>>,
+    failing: RefCell<HashSet<IssuerId>>,
 }
 
-impl Renewing {
+impl Renewer {
     /// Has a session renewed.
     pub fn push(&self, gate: &Gate, due: Due) {
         if let Ok(mut queue) = self.queue.try_borrow_mut()
@@ -43,6 +44,7 @@ impl Renewing {
         for due in queue.unwrap_or_default() {
             let under_way = gate.calls.try_borrow().map_or(usize::MAX, |calls| calls.len());
             if under_way >= MAX_CALLS {
+                // The requests that wait for it ask again.
                 continue;
             }
             match engine.renewals.claim(&due, now) {
@@ -56,16 +58,16 @@ impl Renewing {
             let Some((headers, body)) = engine.renewals.request(&due) else { continue };
             let Some(renewal) = engine.renewals.of(due.issuer) else { continue };
             let headers = headers.iter().map(|(name, value)| (*name, &**value)).collect();
-            match (
-                ask(&renewal.endpoint, headers, Some(body.as_bytes())),
-                gate.calls.try_borrow_mut(),
-            ) {
+            let asked = ask(&renewal.endpoint, headers, Some(body.as_bytes()));
+            let reason = match (asked, gate.calls.try_borrow_mut()) {
                 (Ok(token), Ok(mut calls)) => {
                     calls.insert(token, Call::Renewal(Box::new(due)));
+                    continue;
                 }
-                (Ok(_), Err(_)) => {}
-                (Err(reason), _) => self.settle(gate, engine, &due, Err(reason), now),
-            }
+                (Ok(_), Err(_)) => "the filter's own list of calls is in use".to_owned(),
+                (Err(reason), _) => reason,
+            };
+            self.settle(gate, engine, &due, Err(reason), now);
         }
     }
 
@@ -124,12 +126,12 @@ impl Renewing {
         let issuer = engine.issuers.get(due.issuer.0).map_or("", |issuer| &issuer.name);
         match settled {
             Err(reason) => {
-                if failing.insert(due.issuer.0, ()).is_none() {
+                if failing.insert(due.issuer) {
                     warn!("claimgate: sessions of issuer `{issuer}` are not renewed: {reason}");
                 }
             }
             Ok(_) => {
-                if failing.remove(&due.issuer.0).is_some() {
+                if failing.remove(&due.issuer) {
                     info!("claimgate: sessions of issuer `{issuer}` are renewed again");
                 }
             }

@@ -7,7 +7,7 @@ use super::gauges::{self, Gauges};
 use super::host::{self, Buffer, Denied};
 use super::http::Http;
 use super::journal::Journal;
-use super::renewal::Renewing;
+use super::renewal::Renewer;
 use super::shared::{self, Shared};
 use super::waiting::Waiting;
 use crate::config;
@@ -51,12 +51,12 @@ pub struct Gate {
     pub backend: Hosted,
     /// The calls that are under way, by the host's names for them.
     pub calls: RefCell<HashMap<u32, Call>>,
-    /// The sessions that are renewed.
-    pub renewing: Renewing,
-    /// What answers get.
-    pub additions: Additions,
     /// The requests that wait for them.
     pub waiting: Waiting,
+    /// Renews sessions.
+    pub renewer: Renewer,
+    /// What answers get.
+    pub additions: Additions,
     /// The period of the tick that was last asked for, in milliseconds.
     period: Cell<u32>,
     /// About how many milliseconds of ticks passed since the last one of [`TICK`].
@@ -84,7 +84,7 @@ impl Gate {
             responses: Responses::default(),
             backend,
             calls: RefCell::default(),
-            renewing: Renewing::default(),
+            renewer: Renewer::default(),
             additions: Additions::default(),
             waiting: Waiting::default(),
             period: Cell::new(TICK),
@@ -232,7 +232,7 @@ impl Gate {
             }
         }
         fetch::begin(self, engine, now);
-        self.renewing.begin(self, engine, now);
+        self.renewer.begin(self, engine, now);
         self.waiting.retry(self, root, now);
         let urgent = engine.trust.try_borrow().is_ok_and(|trust| trust.is_urgent());
         let fast = urgent || !self.waiting.is_empty();
@@ -274,7 +274,7 @@ impl Context for Root {
             match calls.ok().and_then(|mut calls| calls.remove(&token)) {
                 Some(Call::Fetch(id)) => fetch::end(&self.gate, engine, id, headers, size, now),
                 Some(Call::Renewal(due)) => {
-                    self.gate.renewing.end(&self.gate, engine, &due, headers, size, now);
+                    self.gate.renewer.end(&self.gate, engine, &due, headers, size, now);
                 }
                 None => {}
             }

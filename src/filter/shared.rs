@@ -53,8 +53,10 @@ impl Shelf for Shared {
     }
 }
 
-fn unavailable(denied: Denied) -> Unavailable {
-    Unavailable(denied.function)
+fn unavailable(_: Denied) -> Unavailable {
+    Unavailable(
+        "Envoy refuses shared data: allow `proxy_get_shared_data` and `proxy_set_shared_data`",
+    )
 }
 
 /// Has these limits counted in shared data, of which all is taken that they will ever need. Others of the same `filter` and size

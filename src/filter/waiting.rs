@@ -1,5 +1,5 @@
-//! Requests whose decision waits for keys that are being fetched. Nothing of them reaches the
-//! upstream meanwhile.
+//! Requests whose decision waits for keys or lists that are being fetched, or for the renewal of their session. Nothing of them
+//! reaches the upstream meanwhile.
 
 use super::host;
 use super::http::{Pending, Step};
@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// How many requests of one worker may wait; further ones are decided with the keys at hand.
+/// How many requests of one worker may wait; further ones are decided with what is at hand.
 const MAX_WAITING: usize = 1024;
 /// How long a request may wait, in milliseconds.
 const MAX_WAIT: i64 = 5_000;

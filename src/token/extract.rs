@@ -35,6 +35,16 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The name of the cookie, where it is one.
+    pub fn cookie(&self) -> Option<&str> {
+        match self {
+            Self::Cookie { name, .. } => Some(name),
+            Self::Header { .. } | Self::Query { .. } | Self::WebsocketProtocol { .. } => None,
+        }
+    }
+}
+
 /// A place, and the issuers whose tokens it carries.
 #[derive(Debug)]
 pub struct Carrier {
@@ -191,10 +201,7 @@ pub fn removals<'s>(
             removals.push(Removal { name, rest: None });
         }
     }
-    let cookies = chosen.clone().filter_map(|source| match source {
-        Source::Cookie { name, .. } => Some(&**name),
-        _ => None,
-    });
+    let cookies = chosen.clone().filter_map(Source::cookie);
     if cookies.clone().next().is_some() {
         removals.extend(without_cookies(request, cookies));
     }

@@ -11,31 +11,34 @@ use crate::token::renewal::{Auth, Client, OnRefused, Renewal, Secret};
 use std::time::Duration;
 
 const DAY: u64 = 86_400;
+/// How long a request waits at most, in milliseconds.
+const MAX_WAIT: i64 = 5_000;
 
-/// Each refresh token is for one provider, and in a cookie of its own: no two issuers share one, nor does another's token come in it.
+/// Each refresh token is for one provider, and in a cookie of its own: no issuer's token comes in it, nor another's refresh token.
 pub(super) fn check_cookies(
     issuers: &[Issuer],
     renewals: &[Option<Renewal>],
     place: &Place,
 ) -> Result<(), ConfigError> {
     for (at, (issuer, renewal)) in issuers.iter().zip(renewals).enumerate() {
-        let Some(renewal) = renewal else { continue };
-        let own = &renewal.refresh_cookie;
-        let others = issuers.iter().zip(renewals).enumerate().filter(|(other, _)| *other != at);
-        let taken = others.map(|(_, other)| other).find(|(other, renewal)| {
-            let tokens = other.sources.iter().any(|source| match source {
-                Source::Cookie { name, .. } => cookie::is_of(name.as_bytes(), own) || name == own,
-                Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => {
-                    false
-                }
-            });
-            tokens || renewal.as_ref().is_some_and(|renewal| renewal.refresh_cookie == *own)
-        });
-        if let Some((other, _)) = taken {
+        let Some(Renewal { refresh_cookie: own, .. }) = renewal else { continue };
+        let carries = |other: &Issuer| {
+            let mut cookies = other.sources.iter().filter_map(Source::cookie);
+            cookies.any(|name| cookie::is_of(name.as_bytes(), own))
+        };
+        let holds = |(other, renewal): (usize, &Option<Renewal>)| {
+            other != at && renewal.as_ref().is_some_and(|renewal| renewal.refresh_cookie == *own)
+        };
+        let taken = issuers
+            .iter()
+            .zip(renewals)
+            .enumerate()
+            .find(|(number, (other, renewal))| carries(other) || holds((*number, renewal)));
+        if let Some((_, (other, _))) = taken {
             let place = place.key(&issuer.name).key("renew").key("refresh_cookie");
-            let other = &other.name;
             return Err(place.error(format!(
-                "issuer `{other}` has a cookie of this name too: its provider would be sent what is not for it"
+                "issuer `{}` has a cookie of this name too: a refresh token needs one of its own",
+                other.name
             )));
         }
     }
@@ -49,15 +52,8 @@ impl Builder<'_> {
         sources: &[Source],
         place: &Place,
     ) -> Result<Renewal, ConfigError> {
-        let carried = |named: Option<&str>| {
-            sources.iter().any(|source| match source {
-                Source::Cookie { name, .. } => named.is_none_or(|named| **name == *named),
-                Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => {
-                    false
-                }
-            })
-        };
-        if !carried(None) {
+        let cookies = sources.iter().filter_map(Source::cookie);
+        if cookies.clone().next().is_none() {
             return Err(place.error(
                 "`token_from` has no cookie: only a token that a cookie carries is renewed, since \
                  only a cookie can be set anew",
@@ -71,22 +67,13 @@ impl Builder<'_> {
         if refresh_cookie.is_empty() || !refresh_cookie.bytes().all(plain) {
             return Err(cookie_place.error("no name for it: letters, digits, `-` and `_`"));
         }
-        if carried(Some(refresh_cookie)) {
-            return Err(
-                cookie_place.error("carries the token itself: it needs a cookie of its own")
-            );
-        }
         let cookie = self.cookie(&raw.cookie, &place.key("cookie"))?;
-        let names = sources.iter().filter_map(|source| match source {
-            Source::Cookie { name, .. } => Some(&**name),
-            Source::Header { .. } | Source::Query { .. } | Source::WebsocketProtocol { .. } => None,
-        });
         // A browser takes none that breaks the promise of its name, and the new tokens were lost.
         let broken = |name: &str| {
             let host = cookie.secure && &*cookie.path == "/" && cookie.domain.is_none();
             name.starts_with("__Host-") && !host || name.starts_with("__Secure-") && !cookie.secure
         };
-        if let Some(name) = names.chain([refresh_cookie]).find(|name| broken(name)) {
+        if let Some(name) = cookies.chain([refresh_cookie]).find(|name| broken(name)) {
             return Err(place.key("cookie").error(format!(
                 "`{name}` asks for `secure`, and with `__Host-` for the path `/` and no domain"
             )));
@@ -95,6 +82,11 @@ impl Builder<'_> {
             time(text.as_deref(), default, range, &place.key(name))
         };
         let endpoint = endpoint([&raw.cluster, &raw.url, &raw.timeout], 3, "oauth2/token", place)?;
+        if endpoint.timeout > MAX_WAIT {
+            self.warnings.push(place.key("timeout").warning(
+                "a request waits 5 seconds at most: what comes later is for the requests after it".to_owned(),
+            ));
+        }
         Ok(Renewal {
             endpoint,
             client: self.client(raw.client.as_ref(), place)?,

@@ -11,6 +11,29 @@ use crate::token::extract::Source;
 /// The longest body of a refusal, in bytes: one is made for every refused request.
 const MAX_BODY: usize = 65_536;
 
+/// Response headers of HTTP's, Envoy's and the filter's own.
+const TAKEN: [&str; 17] = [
+    "age",
+    "allow",
+    "cache-control",
+    "connection",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "www-authenticate",
+];
+const TAKEN_FAMILIES: [&str; 6] =
+    ["access-control-", "content-", "grpc-", "proxy-", "ratelimit", "x-envoy-"];
+
 pub(super) fn responses(
     raw: &raw::Responses,
     query_sources: Vec<Source>,
@@ -26,10 +49,11 @@ pub(super) fn responses(
     let expires_in = &place.key("expires_in_header");
     let expires_in = raw.expires_in_header.as_deref().map(|name| {
         let name = header_name(name, expires_in)?;
-        // One that says something else already would be replaced.
-        match name.starts_with("x-") || name.contains("expires-in") {
-            true => Ok(name),
-            false => Err(expires_in.error("a name of its own: write `x-token-expires-in`")),
+        match TAKEN.contains(&&*name) || TAKEN_FAMILIES.iter().any(|of| name.starts_with(of)) {
+            false => Ok(name),
+            true => Err(expires_in.error(format!(
+                "`{name}` says something else already: write `x-token-expires-in`"
+            ))),
         }
     });
     Ok(Responses {

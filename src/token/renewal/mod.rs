@@ -2,8 +2,8 @@
 //! for a new one by the refresh token in its own cookie.
 //!
 //! Providers rotate refresh tokens, and revoke all of a session whose old one comes twice. So there is one call for each in the
-//! whole process: what became of it is on a [`Shelf`] that all workers share, sealed by the refresh token
-//! itself, so that who does not have that learns nothing.
+//! whole process: what became of it is on a [`Shelf`] that all workers share, sealed by the refresh token itself, so that who does
+//! not have that learns nothing.
 
 mod exchange;
 mod record;
@@ -181,8 +181,8 @@ impl Renewals {
         self.by_issuer.iter().flatten()
     }
 
-    /// A session of an issuer's that is to be renewed, by its refresh token; `None` where nobody is named, or that can be none (RFC 6749 appendix
-    /// A.17: visible characters and spaces).
+    /// A session of an issuer's that is to be renewed, by its refresh token; `None` where nobody is named, or that can be none
+    /// (RFC 6749 appendix A.17: visible characters and spaces).
     pub fn due(&self, issuer: IssuerId, subject: Option<&str>, refresh: String) -> Option<Due> {
         let (renewal, subject) = (self.of(issuer)?, subject?);
         if refresh.is_empty() || !refresh.bytes().all(|byte| matches!(byte, b' '..=b'~')) {

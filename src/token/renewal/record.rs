@@ -13,6 +13,10 @@ use crate::token::fetching::LOST_AFTER;
 const PLACES: u32 = 256;
 /// The most that one place holds, in bytes: 64 MiB in all.
 const MAX_PLACE: usize = 256 << 10;
+/// The most that it holds before one more is asked for: what was asked for has room.
+const MAX_CLAIMED: usize = MAX_PLACE / 2;
+/// What an entry takes besides what is sealed, in bytes.
+const HEAD: usize = NAME + 1 + 8 + 4;
 /// How often a place is written again that others write at the same time: each time one of them succeeded.
 const TRIES: usize = 256;
 /// How long a provider that failed is not asked for the same session again, in milliseconds.
@@ -80,9 +84,11 @@ impl Record {
     }
 
     pub fn standing(&self, keys: &Keys, now: Timestamp) -> Result<Standing, &'static str> {
-        let (bytes, _) = self.shelf.read(place(keys)).map_err(|gone| gone.0)?;
+        let (bytes, _) = self.shelf.read(place(keys.name())).map_err(|gone| gone.0)?;
         let entry = entries(&bytes).find(|entry| entry.name == keys.name() && entry.holds(now));
         Ok(match entry.map(|entry| (entry.kind, entry.sealed)) {
+            // There is no room to ask for it; nobody waits for that.
+            None if taken(&bytes, now) + HEAD > MAX_CLAIMED => Standing::Failed,
             None => Standing::Unknown,
             Some((PENDING, _)) => Standing::Pending,
             Some((RENEWED, sealed)) => {
@@ -122,7 +128,7 @@ impl Record {
 
     /// Writes an entry; false where `only_new` and there is one already.
     fn write(&self, own: Entry<'_>, now: Timestamp, only_new: bool) -> Result<bool, &'static str> {
-        let at = u32::from(own.name[0]) % PLACES;
+        let at = place(own.name);
         for _ in 0..TRIES {
             let (bytes, version) = self.shelf.read(at).map_err(|gone| gone.0)?;
             let mut place = Vec::with_capacity(bytes.len() + 64 + own.sealed.len());
@@ -134,8 +140,7 @@ impl Record {
                 }
             }
             own.write(&mut place);
-            // What was asked for has room: a claim leaves half of it.
-            let most = if only_new { MAX_PLACE / 2 } else { MAX_PLACE };
+            let most = if only_new { MAX_CLAIMED } else { MAX_PLACE };
             if place.len() > most {
                 return Err("more sessions are renewed at once than there is room for");
             }
@@ -147,8 +152,13 @@ impl Record {
     }
 }
 
-fn place(keys: &Keys) -> u32 {
-    u32::from(keys.name()[0]) % PLACES
+fn place(name: &[u8; NAME]) -> u32 {
+    u32::from(name[0]) % PLACES
+}
+
+/// What the entries of a place take that hold, in bytes.
+fn taken(bytes: &[u8], now: Timestamp) -> usize {
+    entries(bytes).filter(|entry| entry.holds(now)).map(|entry| HEAD + entry.sealed.len()).sum()
 }
 
 impl Entry<'_> {

@@ -154,7 +154,10 @@ fn no_number_of_sessions_takes_more_than_its_place() {
                 assert!(claimed);
                 renewals.settle(&session, &settled, at(0), NONCE).unwrap();
             }
-            Err(_) => refused += 1,
+            Err(_) => {
+                refused += 1;
+                assert_eq!(renewals.standing(&session, at(0)), Ok(Standing::Failed));
+            }
         }
     }
     assert!(refused > 0);

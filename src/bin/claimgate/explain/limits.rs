@@ -80,8 +80,10 @@ fn uncounted(counted: Counted, outcome: &Outcome<'_>) -> &'static str {
     let refused = outcome.refusal.as_ref().or(outcome.shadowed.as_ref());
     let refused = refused.map(|refusal| refusal.code);
     let judged = outcome.seen.and_then(|seen| seen.code);
+    let fetched = matches!(judged, Some(Code::KeysUnavailable | Code::RevocationUnavailable));
     match counted {
-        Counted::Refused if judged.is_some() => "counted, and not told",
+        Counted::Refused if fetched => "not the token's fault",
+        Counted::Refused if judged.is_some() => "counted where its `when` holds, and not told",
         Counted::Refused => "no refused token",
         Counted::Requests if outcome.preflight.is_some() => "a preflight is not counted",
         Counted::Requests => match refused {
