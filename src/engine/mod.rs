@@ -4,7 +4,9 @@ mod adding;
 pub mod explain;
 mod limiting;
 mod outcome;
+mod removing;
 mod renewing;
+mod routing;
 mod telling;
 
 pub use adding::Added;
@@ -14,26 +16,23 @@ pub use renewing::Renewing;
 use crate::audit::{self, Verdict};
 use crate::identity::Identity;
 use crate::limit::Limits;
-use crate::policy::RouteId;
 use crate::policy::condition::Context;
-use crate::policy::host;
 use crate::policy::operator::Truth;
-use crate::policy::path::{Hazards, SafePath, Segments};
+use crate::policy::path::{Hazards, Segments};
 use crate::policy::recent::Line;
 use crate::policy::route::{Mode, Route, TokenMode};
-use crate::policy::router::Match;
 use crate::policy::table::Table;
 use crate::policy::template::{Bindings, Captured};
 use crate::request::{Request, split_query};
 use crate::response::{self, Code, Preflight, Quota, Refusal, Response, Responses};
 use crate::time::Timestamp;
-use crate::token::extract::{self, Carrier, Found, Source};
+use crate::token::extract::{self, Found, Source};
+use crate::token::failure::Failure;
 use crate::token::renewal::Renewals;
 use crate::token::trust::Recall;
-use crate::token::verify::Failure;
 use crate::token::{Error, Issuer, IssuerId, Trust, VerifiedToken};
+use routing::{known_route, normal_host};
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -173,11 +172,6 @@ impl Engine {
         }
     }
 
-    /// Takes every token out of the path of a refused request: Envoy's access log prints it.
-    pub fn hide_token(&self, request: &Request<'_>) -> Option<Edit<'static>> {
-        self.responses.without_tokens(request).map(|path| Edit::Replace(":path", path))
-    }
-
     /// The identity headers that an admitted request is given, none of which is there any more.
     pub fn identity_headers<'o>(&self, outcome: &'o Outcome<'_>) -> &'o [(Box<str>, String)] {
         match (&outcome.token, outcome.verdict()) {
@@ -186,22 +180,6 @@ impl Engine {
             }
             (None, _) | (_, Verdict::Denied | Verdict::ShadowDenied) => &[],
         }
-    }
-
-    /// Whether a trailer of this name is taken from the client.
-    pub fn manages(&self, name: &[u8]) -> bool {
-        self.identity.manages(name)
-    }
-
-    fn strip<'a>(&self, request: &Request<'a>) -> Edits<'a> {
-        let mut edits = Edits::with_capacity(4);
-        for (name, _) in request.headers() {
-            let edit = Edit::Remove(name);
-            if self.identity.manages(name) && !edits.contains(&edit) {
-                edits.push(edit);
-            }
-        }
-        edits
     }
 
     /// The way of a request (interface 1.1).
@@ -372,64 +350,6 @@ impl Engine {
         }
     }
 
-    /// Finds the route that owns a request, under every reading of its path.
-    fn route<'e, 'r>(
-        &self,
-        table: &'e Table,
-        request: &Request<'r>,
-        host: &str,
-        method: &str,
-        found: &mut Option<RouteId>,
-    ) -> Result<(&'e Route, SafePath<'r>), Refusal> {
-        let ambiguous = |reason| Refusal::new(Code::PathAmbiguous, reason);
-        let safe = SafePath::check(request.first(":path"), self.fold_case).map_err(ambiguous)?;
-        for path in safe.readings() {
-            let denied = table.denials.find_any(table, host, path, method);
-            if let Some(id) = denied {
-                *found = Some(id);
-                return Err(Refusal::new(Code::RouteDenied, "a deny route matches"));
-            }
-        }
-        let find = |path| table.open.find(table, host, path, method);
-        let first = find(safe.plain());
-        if safe.others().iter().any(|path| find(path) != first) {
-            return Err(ambiguous("path whose readings take different routes"));
-        }
-        let id = match first {
-            Match::Route(id) => id,
-            Match::Ambiguous => {
-                return Err(ambiguous("path that a more specific pattern all but matches"));
-            }
-            _ if safe.hazards() != Default::default() => {
-                return Err(ambiguous("path with `%2f`, `;` or `//` that no route relaxes"));
-            }
-            Match::None => return Err(Refusal::new(Code::NoRoute, "no route matches")),
-            Match::Method(allow) => {
-                return Err(Refusal {
-                    allow: Some(allow.join(", ")),
-                    ..Refusal::new(Code::MethodNotAllowed, "the route does not take the method")
-                });
-            }
-        };
-        let lost =
-            || Refusal::new(Code::InternalError, "the index names a route that is not there");
-        let route = table.get(id.0).ok_or_else(lost)?;
-        *found = Some(id);
-        if !self.final_slash && has_final_slash(request) && !route.owns_beneath(safe.plain()) {
-            return Err(ambiguous("path with a final slash that its pattern does not have"));
-        }
-        if !safe.hazards().within(route.relaxed) {
-            return Err(ambiguous("path with `%2f`, `;` or `//` that its route does not relax"));
-        }
-        if !safe.others().is_empty() {
-            let captures = route.path_captures(safe.plain());
-            if safe.others().iter().any(|path| route.path_captures(path) != captures) {
-                return Err(ambiguous("path whose readings capture different values"));
-            }
-        }
-        Ok((route, safe))
-    }
-
     /// Whether a request has a token that is not known to verify.
     fn is_guess(&self, request: &Request<'_>, route: &Route, now: Timestamp) -> bool {
         match extract::find(request, &route.carriers) {
@@ -469,43 +389,6 @@ impl Engine {
             Err(failure) => Err(failure),
         }
     }
-
-    /// Takes the token out of a request that passes, and every refresh token; but for a filter that is itself on trial.
-    fn remove_token<'a>(&'a self, request: &Request<'_>, outcome: &mut Outcome<'a>) {
-        if self.mode == Mode::Shadow {
-            return;
-        }
-        let issuer = outcome.token.as_ref().and_then(|token| self.issuers.get(token.issuer().0));
-        let forward = issuer.is_some_and(|issuer| issuer.forward_token);
-        let renewed = outcome.renewing.as_mut().and_then(|renewing| renewing.token.take());
-        let goes = outcome.token_sent && (!forward || renewed.is_some());
-        let route = outcome.route.and_then(|id| self.routes.get(id.0)).filter(|_| goes);
-        let carriers = route.map(|route| route.carriers.as_slice()).unwrap_or_default();
-        // The usual route: there is one place, a header, and it had the token.
-        if outcome.places != 0
-            && self.refresh_cookies.is_empty()
-            && let [Carrier { source: Source::Header { name, .. }, .. }] = carriers
-        {
-            outcome.edits.push(Edit::Remove(name.as_bytes()));
-            return;
-        }
-        let sources = carriers.iter().map(|carrier| &carrier.source).chain(&self.refresh_cookies);
-        let kept = renewed.filter(|_| forward);
-        let kept = kept.as_ref().map(|(cookie, token)| format!("{cookie}={}", token.expose()));
-        for removal in extract::removals(request, sources) {
-            let rest = match (removal.name, &kept) {
-                ("cookie", Some(kept)) => {
-                    let rest = removal.rest.map(|rest| [&rest[..], b"; "].concat());
-                    Some([&rest.unwrap_or_default()[..], kept.as_bytes()].concat())
-                }
-                _ => removal.rest,
-            };
-            outcome.edits.push(match rest {
-                None => Edit::Remove(removal.name.as_bytes()),
-                Some(rest) => Edit::Replace(removal.name, rest),
-            });
-        }
-    }
 }
 
 /// A request whose token is asked for.
@@ -517,31 +400,6 @@ struct Ask<'q, 'r> {
     patient: bool,
     /// Since when it has waited.
     since: Option<Timestamp>,
-}
-
-/// The safe host of a request.
-fn normal_host<'r>(request: &Request<'r>) -> Result<Cow<'r, str>, Refusal> {
-    host::normalise(request.first(":authority"))
-        .map_err(|reason| Refusal::new(Code::HostAmbiguous, reason))
-}
-
-/// The route of a request that was routed before.
-fn known_route<'a>(
-    table: &'a Table,
-    line: &Line<'a>,
-    outcome: &mut Outcome<'a>,
-) -> Option<&'a Route> {
-    let (host, id) = table.recent.find(line)?;
-    let route = table.get(id.0)?;
-    outcome.host = Some(Cow::Borrowed(host));
-    outcome.route = Some(id);
-    Some(route)
-}
-
-/// Whether the path is longer than its root and ends with a slash.
-fn has_final_slash(request: &Request<'_>) -> bool {
-    let (path, _) = split_query(request.first(":path").unwrap_or_default());
-    path.len() > 1 && path.ends_with(b"/")
 }
 
 fn check_upgrade(request: &Request<'_>, route: &Route) -> Result<(), Refusal> {

@@ -2,9 +2,9 @@
 
 use super::{Ask, Engine};
 use crate::token::cookie;
+use crate::token::failure::Failure;
 use crate::token::renewal::{Due, OnRefused, Secret, Standing};
 use crate::token::trust::Trust;
-use crate::token::verify::Failure;
 use crate::token::{Error, IssuerId, VerifiedToken};
 use std::rc::Rc;
 

@@ -6,7 +6,8 @@
 //! are bounded in bytes. What is kept holds for the keys and issuers that judged it: with any change of
 //! these all of it goes.
 
-use super::verify::{Failure, Lapsed, VerifiedToken};
+use super::failure::{Failure, Lapsed};
+use super::verify::VerifiedToken;
 use super::{Error, claims::Claims};
 use crate::time::Timestamp;
 use foldhash::SharedSeed;

@@ -10,6 +10,7 @@ pub mod claims;
 pub mod compact;
 pub mod cookie;
 pub mod extract;
+pub mod failure;
 pub mod fetching;
 pub mod key;
 pub mod keyring;

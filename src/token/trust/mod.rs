@@ -6,9 +6,10 @@ mod fetches;
 pub use fetches::{Expired, FetchId, News};
 
 use super::cache::{Cache, Known};
+use super::failure::{Failure, Lapsed};
 use super::keyring::Keyring;
 use super::revocation::Revocations;
-use super::verify::{self, Failure, Lapsed};
+use super::verify;
 use super::{Error, Issuer, IssuerId, VerifiedToken};
 use crate::time::Timestamp;
 use std::rc::Rc;

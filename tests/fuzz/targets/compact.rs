@@ -3,7 +3,7 @@
 use super::naive;
 use super::policy::{NOW, Policy, RULES, encode, hash, tag};
 use claimgate::token::compact;
-use claimgate::token::verify::Failure;
+use claimgate::token::failure::Failure;
 use serde_json::Value;
 
 /// Tokens of `policy.json`'s asymmetric keys, whose private halves nobody has.

@@ -13,8 +13,9 @@ use claimgate::policy::template::{Bindings, Captured};
 use claimgate::request::{Header, Request, UnknownPeer};
 use claimgate::time::Timestamp;
 use claimgate::token::VerifiedToken;
+use claimgate::token::failure::Failure;
 use claimgate::token::signature::Portable;
-use claimgate::token::verify::{self, Failure};
+use claimgate::token::verify;
 use serde_json::Value;
 
 /// When every input is judged, in seconds.
